@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * deim.h - the public interface of libdeim.
+ *
+ * A checkpoint becomes a DeimModel, a Vulkan device a DeimDevice, and the two
+ * together a DeimDetector, into which video frames go and out of which
+ * detections come:
+ *
+ *     g_autoptr (DeimModel) model = deim_model_load ("n.pth", NULL, &error);
+ *     g_autoptr (DeimDevice) device = deim_device_open (NULL, &error);
+ *     g_autoptr (DeimDetector) detector = deim_detector_new (model, device, NULL, &error);
+ *     guint64 ticket;
+ *     deim_detector_submit (detector, &frame, &ticket, &error);
+ *     g_autoptr (GArray) found = deim_detector_collect (detector, ticket, &error);
+ *
+ * Rules that hold for every function:
+ *  - Objects are reference counted; `_new`, `_load` and `_open` return one
+ *    reference that the caller owns, or NULL with `error` set.
+ *  - Functions with a GError return FALSE or NULL exactly when they set it, and
+ *    leave every out-parameter untouched then.
+ *  - Strings returned as `const gchar *` belong to the object.
+ *  - Thread-safety is stated per type. "Safe" means any function of the type
+ *    may be called from any thread at any time.
+ */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+#ifndef DEIM_API
+#define DEIM_API __attribute__ ((visibility ("default")))
+#endif
+
+/* ------------------------------------------------------------------ errors */
+
+/**
+ * DEIM_ERROR: the error domain of everything in libdeim.
+ * Messages name the cause first and the mend after it.
+ */
+#define DEIM_ERROR (deim_error_quark ())
+DEIM_API GQuark deim_error_quark (void);
+
+typedef enum {
+  DEIM_ERROR_NOT_FOUND,    /* a file or device that does not exist */
+  DEIM_ERROR_READ,         /* a file that cannot be read */
+  DEIM_ERROR_WRITE,        /* a file that cannot be written */
+  DEIM_ERROR_FORMAT,       /* a file that is damaged, hostile or of no known kind */
+  DEIM_ERROR_ARCHITECTURE, /* a state dict that is not one of the known networks */
+  DEIM_ERROR_SETTINGS,     /* an option or argument out of range */
+  DEIM_ERROR_NO_DEVICE,    /* no usable Vulkan device */
+  DEIM_ERROR_DEVICE,       /* a Vulkan call failed */
+  DEIM_ERROR_DEVICE_LOST,  /* the device was lost; drop all objects and open it again */
+  DEIM_ERROR_MEMORY,       /* out of device memory */
+  DEIM_ERROR_BUSY,         /* no free slot: collect a frame first */
+  DEIM_ERROR_UNSUPPORTED,  /* a legal request that this build or device cannot serve */
+} DeimError;
+
+/* ------------------------------------------------------------------ device */
+
+/**
+ * DeimDevice: one Vulkan device with its queue, memory and pipelines.
+ * Thread-safety: safe.
+ */
+typedef struct _DeimDevice DeimDevice;
+
+/**
+ * deim_device_open:
+ * @selector: (nullable): an index ("0"), a device UUID (32 hex digits, dashes
+ *   allowed), or a part of a device name in any case; NULL or "" takes
+ *   $DEIM_DEVICE, else the best device (discrete, integrated, virtual, CPU).
+ *
+ * Creates a VkInstance and VkDevice. Errors: DEIM_ERROR_NO_DEVICE when nothing
+ * matches (the message lists what is there) or no Vulkan loader is installed.
+ */
+DEIM_API DeimDevice *deim_device_open (const gchar *selector, GError **error);
+DEIM_API DeimDevice *deim_device_ref (DeimDevice *device);
+DEIM_API void deim_device_unref (DeimDevice *device);
+
+/** deim_device_get_name: the driver's name of the device, "llvmpipe (LLVM 15.0.6, 256 bits)". */
+DEIM_API const gchar *deim_device_get_name (DeimDevice *device);
+
+/**
+ * deim_device_describe: a report for people: device, driver, memory, and each
+ * policy decision with its reason, one per line. Free with g_free().
+ */
+DEIM_API gchar *deim_device_describe (DeimDevice *device);
+
+/** deim_device_list: the names of all Vulkan devices, in index order. NULL-terminated; empty when there is none. */
+DEIM_API gchar **deim_device_list (GError **error);
+
+/* ------------------------------------------------------------------- model */
+
+/**
+ * DeimModel: a checkpoint, recognised: architecture, parameters, labels, input size.
+ * Immutable after loading. Thread-safety: safe.
+ */
+typedef struct _DeimModel DeimModel;
+
+typedef struct {
+  const gchar *arch;        /* NULL: read off the state dict. A name of deim_arch_list() overrules the choice */
+  const gchar *labels_file; /* NULL: labels of the file, else built in by class count. One label a line */
+} DeimModelOptions;
+
+/** What a checkpoint turned out to be. Strings belong to the model. */
+typedef struct {
+  const gchar *arch;   /* "deimv2_atto" */
+  const gchar *family; /* "DEIMv2" */
+  const gchar *size;   /* "Atto" */
+  guint num_classes;
+  guint num_queries;
+  guint input_width; /* the size it was trained for */
+  guint input_height;
+  guint64 parameters; /* trainable numbers, each shared tensor once */
+  gdouble gflops;     /* 2 x multiply-adds of convolutions, linears and attention, one frame at the input size */
+} DeimModelInfo;
+
+/**
+ * deim_model_load:
+ * @path: a .safetensors file, or a PyTorch checkpoint (zip or pre-1.6 form).
+ * @options: (nullable)
+ *
+ * Reads the file, recognises the architecture and checks every tensor's name
+ * and shape. Nothing in the file is executed.
+ */
+DEIM_API DeimModel *deim_model_load (const gchar *path, const DeimModelOptions *options, GError **error);
+DEIM_API DeimModel *deim_model_ref (DeimModel *model);
+DEIM_API void deim_model_unref (DeimModel *model);
+DEIM_API const DeimModelInfo *deim_model_get_info (DeimModel *model);
+
+/** deim_model_get_label: the name of class @index (0 .. num_classes-1). */
+DEIM_API const gchar *deim_model_get_label (DeimModel *model, guint index);
+
+/**
+ * deim_model_get_notes: what was decided that the state dict alone does not
+ * say, each with its evidence ("input size 320x320: the usual one of deimv2_atto").
+ */
+DEIM_API const gchar *const *deim_model_get_notes (DeimModel *model);
+
+/* ----------------------------------------------------------------- network */
+
+typedef enum {
+  DEIM_PRECISION_AUTO, /* the device policy's choice */
+  DEIM_PRECISION_FP32,
+  DEIM_PRECISION_FP16, /* fp16 storage, fp32 arithmetic */
+} DeimPrecision;
+
+/**
+ * DeimNetwork: a model made ready for one input size on one device: folded,
+ * fused, planned and recorded. Raw tensors in, raw tensors out.
+ * Thread-safety: one call at a time per object.
+ */
+typedef struct _DeimNetwork DeimNetwork;
+
+/**
+ * deim_network_new:
+ * @batch: pictures per run, >= 1
+ * @height, @width: input size; 0 takes the model's. Multiples of 32.
+ */
+DEIM_API DeimNetwork *deim_network_new (DeimModel *model, DeimDevice *device, guint batch, guint height, guint width,
+                                        DeimPrecision precision, GError **error);
+DEIM_API void deim_network_free (DeimNetwork *network);
+
+/**
+ * deim_network_run:
+ * @input: [batch,3,height,width] RGB in 0..1
+ * @logits: (out caller-allocates) (nullable): [batch,Q,C] before the sigmoid
+ * @boxes: (out caller-allocates) (nullable): [batch,Q,4] cx,cy,w,h in 0..1
+ * @tokens: (out caller-allocates) (nullable): [batch,Q] the encoder token each
+ *   query came from, levels finest first, row-major inside a level
+ *
+ * Runs and waits. Rows stand in selection order (descending encoder score).
+ */
+DEIM_API gboolean deim_network_run (DeimNetwork *network, const gfloat *input, gfloat *logits, gfloat *boxes,
+                                    gint64 *tokens, GError **error);
+
+/** One line of a profile: a dispatch, or a sum of dispatches. */
+typedef struct {
+  gchar name[64];  /* node or stage or op kind */
+  gchar op[32];    /* op kind, "conv2d" */
+  gchar stage[16]; /* "upload" "preprocess" "backbone" "encoder" "decoder" "postprocess" "readback" */
+  gdouble ms;      /* device time, last run */
+  gdouble gflop;   /* arithmetic of it, 0 where not counted */
+} DeimProfileEntry;
+
+/* ---------------------------------------------------------------- detector */
+
+/** Pixel layouts that deim_detector_submit() reads. Names and memory layouts are GstVideoFormat's. */
+typedef enum {
+  DEIM_FORMAT_INVALID,
+  DEIM_FORMAT_RGB,
+  DEIM_FORMAT_BGR,
+  DEIM_FORMAT_RGBX,
+  DEIM_FORMAT_BGRX,
+  DEIM_FORMAT_XRGB,
+  DEIM_FORMAT_XBGR,
+  DEIM_FORMAT_RGBA,
+  DEIM_FORMAT_BGRA,
+  DEIM_FORMAT_ARGB,
+  DEIM_FORMAT_ABGR,
+  DEIM_FORMAT_GRAY8,
+  DEIM_FORMAT_I420,
+  DEIM_FORMAT_YV12,
+  DEIM_FORMAT_NV12,
+  DEIM_FORMAT_NV21,
+  DEIM_FORMAT_YUY2,
+  DEIM_FORMAT_UYVY,
+  DEIM_FORMAT_Y42B,
+  DEIM_FORMAT_Y444,
+  DEIM_FORMAT_P010_10LE,
+  DEIM_FORMAT_I420_10LE,
+  DEIM_FORMAT_LAST
+} DeimFormat;
+
+/** deim_format_from_name: "NV12" -> DEIM_FORMAT_NV12; DEIM_FORMAT_INVALID if unknown. Names as in GStreamer caps. */
+DEIM_API DeimFormat deim_format_from_name (const gchar *name);
+DEIM_API const gchar *deim_format_to_name (DeimFormat format);
+
+typedef enum {
+  DEIM_MATRIX_BT601,
+  DEIM_MATRIX_BT709,
+  DEIM_MATRIX_BT2020,
+  DEIM_MATRIX_SMPTE240M,
+  DEIM_MATRIX_FCC
+} DeimMatrix;
+typedef enum { DEIM_RANGE_LIMITED, DEIM_RANGE_FULL } DeimRange;
+
+/** A picture in memory of the caller. Planes in the order of the format; strides in bytes. */
+typedef struct {
+  DeimFormat format;
+  guint width, height; /* pixels of the whole frame */
+  const guint8 *data[4];
+  guint stride[4];
+  DeimMatrix matrix;        /* ignored for RGB and gray */
+  DeimRange range;          /* likewise */
+  guint region_x, region_y; /* the part to look at; */
+  guint region_w, region_h; /* 0 x 0 is the whole frame */
+} DeimFrame;
+
+/** One detection. Pixels of the incoming frame, not clipped to it. */
+typedef struct {
+  gfloat x1, y1, x2, y2;
+  gfloat score; /* sigmoid of the class logit */
+  guint label;  /* class index */
+  guint query;  /* which query said so */
+} DeimDetection;
+
+typedef enum { DEIM_RESIZE_STRETCH, DEIM_RESIZE_LETTERBOX } DeimResize;
+
+typedef struct {
+  guint in_flight;      /* frames submitted and not collected, 1..16; 0: 2 */
+  guint max_detections; /* rows kept by the top-k over (query, class); 0: 300 */
+  guint height, width;  /* network input; 0: the model's */
+  DeimPrecision precision;
+  DeimResize resize;
+  gboolean timestamps; /* measure stages, for deim_detector_get_profile() */
+} DeimDetectorOptions;
+
+/**
+ * DeimDetector: frames in, detections out, several in flight.
+ * Thread-safety: safe. Frames are computed in the order of submission.
+ */
+typedef struct _DeimDetector DeimDetector;
+
+DEIM_API DeimDetector *deim_detector_new (DeimModel *model, DeimDevice *device, const DeimDetectorOptions *options,
+                                          GError **error);
+DEIM_API DeimDetector *deim_detector_ref (DeimDetector *detector);
+DEIM_API void deim_detector_unref (DeimDetector *detector);
+DEIM_API DeimModel *deim_detector_get_model (DeimDetector *detector);   /* (transfer none) */
+DEIM_API DeimDevice *deim_detector_get_device (DeimDetector *detector); /* (transfer none) */
+DEIM_API guint deim_detector_get_in_flight (DeimDetector *detector);    /* number of slots */
+
+/**
+ * deim_detector_submit:
+ * @frame: read during the call only; copied once, to device memory
+ * @ticket: (out): to be given to deim_detector_collect() exactly once
+ *
+ * Starts inference of @frame and returns. DEIM_ERROR_BUSY when all slots hold
+ * frames that nobody collected. A change of format or size is recorded anew;
+ * otherwise nothing is allocated.
+ */
+DEIM_API gboolean deim_detector_submit (DeimDetector *detector, const DeimFrame *frame, guint64 *ticket,
+                                        GError **error);
+
+/**
+ * deim_detector_collect: waits for @ticket and returns its detections, best
+ * first, as a GArray of DeimDetection that the caller owns (at most
+ * max_detections; nothing is filtered by score). Frees the slot, also on error.
+ */
+DEIM_API GArray *deim_detector_collect (DeimDetector *detector, guint64 ticket, GError **error);
+
+/** deim_detector_is_done: whether collecting @ticket would return at once. */
+DEIM_API gboolean deim_detector_is_done (DeimDetector *detector, guint64 ticket);
+
+/** deim_detector_drop: gives @ticket's slot back without its result, when the device is through with it. */
+DEIM_API void deim_detector_drop (DeimDetector *detector, guint64 ticket);
+
+/** Figures of a detector, for people and benchmarks. */
+typedef struct {
+  guint dispatches;    /* per frame */
+  guint64 arena_bytes; /* activations, one slot */
+  guint64 weight_bytes;
+  gdouble setup_ms; /* deim_detector_new() took this long */
+} DeimDetectorStats;
+DEIM_API void deim_detector_get_stats (DeimDetector *detector, DeimDetectorStats *stats);
+
+/**
+ * deim_detector_get_profile: device time of every dispatch of the last
+ * collected frame, in order, as a GArray of DeimProfileEntry. Empty unless
+ * options.timestamps was set.
+ */
+DEIM_API GArray *deim_detector_get_profile (DeimDetector *detector);
+
+/* --------------------------------------------------------------- utilities */
+
+/** deim_version: "0.1.0". */
+DEIM_API const gchar *deim_version (void);
+
+/** deim_arch_list: names that DeimModelOptions.arch takes, NULL-terminated. */
+DEIM_API const gchar *const *deim_arch_list (void);
+
+/**
+ * DeimLogFunc: receives one line without newline. Level: G_LOG_LEVEL_{WARNING,MESSAGE,INFO,DEBUG}.
+ * Called from any thread.
+ */
+typedef void (*DeimLogFunc) (GLogLevelFlags level, const gchar *message, gpointer user_data);
+
+/** deim_set_log_func: where the library's messages go, for the whole process; NULL is g_log(). */
+DEIM_API void deim_set_log_func (DeimLogFunc func, gpointer user_data);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimModel, deim_model_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimDevice, deim_device_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimNetwork, deim_network_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimDetector, deim_detector_unref)
+
+G_END_DECLS
