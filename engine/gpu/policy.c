@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * policy.c - the device policy: one function per decision, each with the
+ * reason that `deim info --device` prints. A rule about a vendor names the
+ * public issue it comes from. Rules are always late; what they miss is for the
+ * self-test at load to find.
+ */
+#include "policy.h"
+
+#include <string.h>
+
+#include <vulkan/vulkan_core.h>
+
+#define VENDOR_AMD      0x1002
+#define VENDOR_NVIDIA   0x10de
+#define VENDOR_INTEL    0x8086
+#define VENDOR_QUALCOMM 0x5143
+
+/* Least limits that every kernel of shaders/ stays within (Raspberry Pi 5 has 256 invocations and 16 KiB). */
+#define MIN_INVOCATIONS 64
+#define MIN_SHARED      16384
+#define MIN_PUSH        128
+
+/* fp16 storage where precision=auto on a GPU: off until a self-test at load has compared it with fp32 on the device
+ * itself (DETR decoders return nothing in careless half precision). The self-test's author turns this on. */
+#define FP16_ON_GPUS FALSE
+
+static const gchar *const decision_names[DEIM_N_DECISIONS] = {
+  [DEIM_DECISION_CPU] = "cpu",           [DEIM_DECISION_TEXEL] = "texel", [DEIM_DECISION_SHUFFLE] = "shuffle",
+  [DEIM_DECISION_SUBGROUP] = "subgroup", [DEIM_DECISION_FP16] = "fp16",   [DEIM_DECISION_COOPMAT] = "coopmat",
+  [DEIM_DECISION_DMABUF] = "dmabuf",
+};
+
+const gchar *
+deim_decision_name (DeimDecision decision)
+{
+  return (guint) decision < DEIM_N_DECISIONS ? decision_names[decision] : NULL;
+}
+
+/* -------------------------------------------------------------- decisions */
+
+/* Each returns the decision and sets *reason; @policy holds the decisions before it in the enum. */
+typedef gboolean (*DecideFunc) (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason);
+
+static gboolean
+decide_cpu (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
+{
+  if (p->driver_id == VK_DRIVER_ID_MESA_LLVMPIPE) {
+    *reason = "Mesa's lavapipe runs shaders on the CPU: kernels without shared memory";
+    return TRUE;
+  }
+  if (p->type == VK_PHYSICAL_DEVICE_TYPE_CPU) {
+    *reason = "the driver calls itself a CPU: kernels without shared memory";
+    return TRUE;
+  }
+  *reason = "a GPU";
+  return FALSE;
+}
+
+static gboolean
+decide_texel (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
+{
+  if (!policy->on[DEIM_DECISION_CPU]) {
+    *reason = "storage buffers are a GPU's fast path, and 65536 texels are all that is guaranteed";
+    return FALSE;
+  }
+  /* A network's arena is far larger than the 65536 texels of the specification's floor; lavapipe offers 2^27. */
+  if (p->max_texel_elements < (G_GUINT64_CONSTANT (1) << 22)) {
+    *reason = "texel buffers of this device are too small for a network";
+    return FALSE;
+  }
+  *reason = "texel fetches compile to loads without branches here, storage buffer loads to loops over lanes";
+  return TRUE;
+}
+
+static gboolean
+decide_shuffle (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
+{
+  if (!policy->on[DEIM_DECISION_CPU]) {
+    *reason = "on a GPU shuffles compete with arithmetic: operands are shared through shared memory";
+    return FALSE;
+  }
+  if (!p->subgroup_shuffle) {
+    *reason = "the driver has no subgroup shuffle";
+    return FALSE;
+  }
+  *reason = "a shuffle from a constant lane is one instruction here";
+  return TRUE;
+}
+
+static gboolean
+decide_subgroup (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
+{
+  if (!p->subgroup_arithmetic) {
+    *reason = "the driver has no subgroup arithmetic";
+    return FALSE;
+  }
+  /* ggml-org/llama.cpp #15846, #15886: wrong sums on AMD hardware below MoltenVK. */
+  if (p->driver_id == VK_DRIVER_ID_MOLTENVK && p->vendor_id == VENDOR_AMD) {
+    *reason = "MoltenVK on AMD computes subgroup arithmetic wrongly (llama.cpp #15846)";
+    return FALSE;
+  }
+  /* vllm-vulkan pull request 22: wrong subgroupAdd. The headers have no driver id for it yet. */
+  if (strstr (p->driver, "KosmicKrisp")) {
+    *reason = "KosmicKrisp computes subgroup sums wrongly (vllm-vulkan #22)";
+    return FALSE;
+  }
+  /* Tencent/ncnn #6778: subgroup kernels fail on Adreno. */
+  if (p->vendor_id == VENDOR_QUALCOMM) {
+    *reason = "subgroup kernels fail on Adreno (ncnn #6778)";
+    return FALSE;
+  }
+  /* Intel compiles a kernel for 8, 16 or 32 lanes as it likes; kernels are specialized for one size. */
+  if (p->vendor_id == VENDOR_INTEL && !p->subgroup_size_control) {
+    *reason = "the subgroup size varies and this driver cannot fix it";
+    return FALSE;
+  }
+  *reason = "reductions need no shared memory inside a subgroup";
+  return TRUE;
+}
+
+static gboolean
+decide_fp16 (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
+{
+  /* Storage alone, packed by packHalf2x16 and computed on in fp32: no feature of the device is needed. */
+  if (policy->on[DEIM_DECISION_CPU]) {
+    *reason = "measured on the CPU: no gain from half the bytes (precision=fp16 works all the same)";
+    return FALSE;
+  }
+  if (!FP16_ON_GPUS) {
+    *reason = "not the default until a self-test at load verifies it (precision=fp16 asks for it)";
+    return FALSE;
+  }
+  *reason = "half the memory traffic; arithmetic stays in fp32";
+  return TRUE;
+}
+
+static gboolean
+decide_coopmat (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
+{
+  if (!p->cooperative_matrix || !p->float16 || !p->storage_16bit || !p->memory_model) {
+    *reason = "the driver lacks VK_KHR_cooperative_matrix, fp16 or the memory model";
+    return FALSE;
+  }
+  if (!p->subgroup_size_control && p->min_subgroup_size != p->max_subgroup_size) {
+    *reason = "matrices are spread over a subgroup, whose size cannot be fixed here";
+    return FALSE;
+  }
+  switch (p->vendor_id) {
+  case VENDOR_NVIDIA:
+    *reason = "tensor cores";
+    return TRUE;
+  case VENDOR_AMD:
+    /* Advertised on RDNA2 and emulated there, slowly (ncnn src/gpu.cpp keeps a list of device ids; ggml-vulkan
+     * ggml_vk_khr_cooperative_matrix_support). RDNA has subgroups of 32 to 64; v_dot4_i32_iu8 came with RDNA3.
+     * Merely querying shapes crashes some drivers that are off here: llama.cpp #22750. */
+    if (p->min_subgroup_size == 32 && p->mixed_dot) {
+      *reason = "WMMA units of RDNA3 and later";
+      return TRUE;
+    }
+    *reason = "emulated before RDNA3, slower than plain kernels (ncnn, ggml)";
+    return FALSE;
+  case VENDOR_INTEL:
+    /* llama.cpp #24404: regressions down to 0.0007x on Xe1 and A770. Xe2 has no subgroups of 8 any more. */
+    if (p->min_subgroup_size >= 16) {
+      *reason = "XMX units of Xe2 and later";
+      return TRUE;
+    }
+    *reason = "slower than plain kernels before Xe2 (llama.cpp #24404)";
+    return FALSE;
+  case VENDOR_QUALCOMM:
+    *reason = "unusable on Adreno (ncnn #6778)";
+    return FALSE;
+  default:
+    *reason = "nobody has reported it to work well on this vendor's devices";
+    return FALSE;
+  }
+}
+
+static gboolean
+decide_dmabuf (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
+{
+  *reason = p->dma_buf ? "VK_EXT_external_memory_dma_buf" : "the driver lacks VK_EXT_external_memory_dma_buf";
+  return p->dma_buf;
+}
+
+static const DecideFunc decide[DEIM_N_DECISIONS] = {
+  [DEIM_DECISION_CPU] = decide_cpu,         [DEIM_DECISION_TEXEL] = decide_texel,
+  [DEIM_DECISION_SHUFFLE] = decide_shuffle, [DEIM_DECISION_SUBGROUP] = decide_subgroup,
+  [DEIM_DECISION_FP16] = decide_fp16,       [DEIM_DECISION_COOPMAT] = decide_coopmat,
+  [DEIM_DECISION_DMABUF] = decide_dmabuf,
+};
+
+/* ------------------------------------------------------------------- rest */
+
+static gboolean
+is_listed (const gchar *list, const gchar *name)
+{
+  if (!list)
+    return FALSE;
+  g_auto (GStrv) words = g_strsplit (list, ",", -1);
+  for (guint i = 0; words[i]; i++)
+    if (g_ascii_strcasecmp (g_strstrip (words[i]), name) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+gchar *
+deim_gpu_policy_find_unknown (const gchar *disable)
+{
+  g_auto (GStrv) words = g_strsplit (disable ? disable : "", ",", -1);
+  for (guint i = 0; words[i]; i++) {
+    const gchar *word = g_strstrip (words[i]);
+    gboolean known = *word == '\0';
+    for (guint d = 0; d < DEIM_N_DECISIONS && !known; d++)
+      known = g_ascii_strcasecmp (word, decision_names[d]) == 0;
+    if (!known)
+      return g_strdup (word);
+  }
+  return NULL;
+}
+
+/* Warps of 32 suit the tiles where the driver leaves a choice (AMD 32 or 64, Intel 8 to 32). */
+static guint
+pick_subgroup_size (const DeimGpuProperties *p)
+{
+  if (p->subgroup_size_control && p->min_subgroup_size != p->max_subgroup_size)
+    return CLAMP (32, p->min_subgroup_size, p->max_subgroup_size);
+  return MAX (p->subgroup_size, 1);
+}
+
+void
+deim_gpu_policy_decide (DeimGpuPolicy *policy, const DeimGpuProperties *properties, const gchar *disable)
+{
+  memset (policy, 0, sizeof *policy);
+  for (guint d = 0; d < DEIM_N_DECISIONS; d++) {
+    policy->on[d] = decide[d](properties, policy, &policy->reason[d]);
+    if (policy->on[d] && is_listed (disable, decision_names[d])) {
+      policy->on[d] = FALSE;
+      policy->reason[d] = "turned off by DEIM_DISABLE";
+    }
+  }
+  policy->subgroup_size = pick_subgroup_size (properties);
+}
+
+gboolean
+deim_gpu_policy_usable (const DeimGpuProperties *p, const gchar **ret_reason)
+{
+  const gchar *reason = NULL;
+  if (p->api_version < VK_API_VERSION_1_2)
+    reason = "its driver is older than Vulkan 1.2";
+  else if (!p->compute)
+    reason = "it has no compute queue";
+  else if (!p->timeline_semaphore)
+    reason = "its driver has no timeline semaphores";
+  else if (p->max_push_bytes < MIN_PUSH)
+    reason = "it has less than 128 bytes of push constants";
+  else if (p->max_workgroup_invocations < MIN_INVOCATIONS || p->max_workgroup_size_x < MIN_INVOCATIONS)
+    reason = "its workgroups are smaller than 64 invocations";
+  else if (p->max_shared_bytes < MIN_SHARED)
+    reason = "it has less than 16 KiB of shared memory";
+  if (reason && ret_reason)
+    *ret_reason = reason;
+  return reason == NULL;
+}
+
+gint
+deim_gpu_policy_rank (const DeimGpuProperties *p)
+{
+  if (p->driver_id == VK_DRIVER_ID_MESA_LLVMPIPE)
+    return 0;
+  switch (p->type) {
+  case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
+    return 4;
+  case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
+    return 3;
+  case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
+    return 2;
+  case VK_PHYSICAL_DEVICE_TYPE_CPU:
+    return 0;
+  default:
+    return 1;
+  }
+}
+
+/* Whether @selector is 32 hex digits, with dashes anywhere, that spell @uuid; *is_uuid whether it is any UUID. */
+static gboolean
+matches_uuid (const guint8 uuid[16], const gchar *selector, gboolean *is_uuid)
+{
+  guint8 bytes[16] = { 0 };
+  guint digits = 0;
+  *is_uuid = FALSE;
+  for (const gchar *p = selector; *p; p++) {
+    if (*p == '-')
+      continue;
+    if (!g_ascii_isxdigit (*p) || digits == 32)
+      return FALSE;
+    bytes[digits / 2] = (guint8) (bytes[digits / 2] << 4 | g_ascii_xdigit_value (*p));
+    digits++;
+  }
+  *is_uuid = digits == 32;
+  return *is_uuid && memcmp (bytes, uuid, sizeof bytes) == 0;
+}
+
+gboolean
+deim_gpu_policy_matches (const DeimGpuProperties *properties, guint index, const gchar *selector)
+{
+  if (!selector || !*selector)
+    return TRUE;
+
+  gsize length = strlen (selector);
+  if (length <= 3 && strspn (selector, "0123456789") == length)
+    return g_ascii_strtoull (selector, NULL, 10) == index;
+
+  gboolean is_uuid;
+  if (matches_uuid (properties->device_uuid, selector, &is_uuid))
+    return TRUE;
+  if (is_uuid)
+    return FALSE;
+
+  g_autofree gchar *name = g_utf8_casefold (properties->name, -1);
+  g_autofree gchar *part = g_utf8_casefold (selector, -1);
+  return strstr (name, part) != NULL;
+}
