@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * attention.c - softmax (q k^T / sqrt (d / heads)) v per head: the middle of
+ * torch.nn.MultiheadAttention, between its input and output projections.
+ * Operands: q [n, d, 1, Tq], k and v [n, d, 1, Tk]. Head i has channels
+ * i * d / heads and following.
+ */
+#include "engine/ops/util.h"
+
+extern const DeimOp deim_op_attention;
+
+/* One head: q [hd][Tq], k and v [hd][Tk] -> out [hd][Tq]. */
+static void
+attend (const gfloat *q, const gfloat *k, const gfloat *v, gfloat *out, gint hd, gint tq, gint tk, gdouble *p)
+{
+  for (gint i = 0; i < tq; i++) {
+    for (gint j = 0; j < tk; j++)
+      p[j] = 0;
+    for (gint c = 0; c < hd; c++) {
+      gdouble qc = q[(gsize) c * (gsize) tq + (gsize) i] / sqrt (hd);
+      for (gint j = 0; j < tk; j++)
+        p[j] += qc * k[(gsize) c * (gsize) tk + (gsize) j];
+    }
+    gdouble most = p[0], sum = 0;
+    for (gint j = 1; j < tk; j++)
+      most = MAX (most, p[j]);
+    for (gint j = 0; j < tk; j++)
+      sum += p[j] = exp (p[j] - most);
+    for (gint c = 0; c < hd; c++) {
+      gdouble value = 0;
+      for (gint j = 0; j < tk; j++)
+        value += p[j] * v[(gsize) c * (gsize) tk + (gsize) j];
+      out[(gsize) c * (gsize) tq + (gsize) i] = (gfloat) (value / sum);
+    }
+  }
+}
+
+static void
+attention_reference (const DeimNode *node, const DeimOperands *operands)
+{
+  DeimShape q = node->in[0]->shape;
+  gint heads = node->attrs.attention.heads, tk = node->in[1]->shape.w, hd = q.c / heads;
+  g_autofree gdouble *p = g_new (gdouble, tk);
+  for (gint head = 0; head < q.n * heads; head++) { /* batch entries are further heads: [n][heads][hd][T] */
+    gsize at_q = (gsize) head * (gsize) hd * (gsize) q.w, at_k = (gsize) head * (gsize) hd * (gsize) tk;
+    attend (operands->in[0] + at_q, operands->in[1] + at_k, operands->in[2] + at_k, operands->out[0] + at_q, hd, q.w,
+            tk, p);
+  }
+}
+
+static gdouble
+attention_flop (const DeimNode *node)
+{
+  DeimShape q = node->in[0]->shape;
+  return 4.0 * q.n * q.w * node->in[1]->shape.w * q.c;
+}
+
+/* ---------------------------------------------------------------- dispatch */
+
+/* Heads are whole blocks: the projections pad a head of 14 channels to 16. */
+static void
+attention_channels (const DeimNode *node, DeimChannelSolver *solver)
+{
+  gint width = node->out[0]->shape.c / node->attrs.attention.heads;
+  if (width % 4 == 0) {
+    for (guint i = 0; i < 3; i++)
+      deim_channels_dense (solver, node->in[i]);
+    deim_channels_dense (solver, node->out[0]);
+    return;
+  }
+  for (gint h = 0; h < node->attrs.attention.heads; h++) {
+    for (guint i = 0; i < 3; i++)
+      deim_channels_cut (solver, node->in[i], h * width);
+    deim_channels_cut (solver, node->out[0], h * width);
+  }
+}
+
+static gboolean
+attention_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
+{
+  DeimTensor *q = node->in[0], *k = node->in[1], *v = node->in[2], *y = node->out[0];
+  gint heads = node->attrs.attention.heads, width = q->shape.c / heads;
+  DeimDispatch *d = deim_dispatch_append (list, "attention");
+  d->shuffle = list->device.shuffle;
+  deim_dispatch_bind (d, DEIM_BIND_READ, q);
+  deim_dispatch_bind (d, DEIM_BIND_READ, k);
+  deim_dispatch_bind (d, DEIM_BIND_READ, v);
+  deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
+  deim_dispatch_spec (d, (guint32) (width + 3) / 4);
+  deim_dispatch_spec (d, d->shuffle ? list->device.subgroup_size : 8);
+  deim_dispatch_push_place (d, list, q);
+  deim_dispatch_push_place (d, list, k);
+  deim_dispatch_push_place (d, list, v);
+  deim_dispatch_push_place (d, list, y);
+  deim_dispatch_push_int (d, q->shape.w);
+  deim_dispatch_push_int (d, k->shape.w);
+  deim_dispatch_push_float (d, (gfloat) (1.0 / sqrt (width)));
+  deim_dispatch_cover (d, list, q->shape.w, heads, y->shape.n);
+  if (list->device.cpu) { /* few queries: smaller workgroups keep all cores busy */
+    d->local_size = list->device.subgroup_size;
+    d->groups[0] = ((guint) q->shape.w + d->local_size - 1) / d->local_size;
+  }
+  d->flop = attention_flop (node);
+  return TRUE;
+}
+
+const DeimOp deim_op_attention = {
+  .name = "attention",
+  .reference = attention_reference,
+  .flop = attention_flop,
+  .channels = attention_channels,
+  .dispatch = attention_dispatch,
+};
+
+DeimTensor *
+deim_attention (DeimGraph *graph, DeimTensor *q, DeimTensor *k, DeimTensor *v, gint heads)
+{
+  const DeimOp *op = &deim_op_attention;
+  DeimTensor *in[3] = { q, k, v };
+  if (!deim_op_ready (graph, op, in, 3))
+    return NULL;
+  DeimShape s = q->shape, t = k->shape;
+  if (s.h != 1 || t.h != 1 || s.n != t.n || s.c != t.c) {
+    deim_op_fail_shapes (graph, op, q, k, "queries and keys must be tokens of as many channels");
+    return NULL;
+  }
+  if (!deim_shape_equal (t, v->shape)) {
+    deim_op_fail_shapes (graph, op, k, v, "keys and values must have one shape");
+    return NULL;
+  }
+  if (heads < 1 || s.c % heads) {
+    g_autofree gchar *what = g_strdup_printf ("channels must divide into %d heads", heads);
+    deim_op_fail_shapes (graph, op, q, NULL, what);
+    return NULL;
+  }
+  DeimNode *node = deim_graph_append (graph, op, in, 3, s, DEIM_TYPE_FLOAT);
+  if (!node)
+    return NULL;
+  node->attrs.attention.heads = heads;
+  return node->out[0];
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * conv2d.c - convolution (torch.nn.functional.conv2d) and, as its 1x1 case
+ * over tokens, the linear layer (torch.nn.functional.linear).
+ *
+ * Operands: in[0] x [n, ic, h, w], in[1] weight [oc, ic/groups, k, k],
+ * in[2] bias [oc] or NULL, in[3] residual of the output's shape or NULL.
+ */
+#include "engine/ops/util.h"
+#include <string.h>
+
+/* Positions summed at a time: their double accumulators, four channels of them, stay in the first-level cache. */
+#define CHUNK 512
+
+extern const DeimOp deim_op_conv2d;
+
+DeimEpilogue
+deim_epilogue_none (void)
+{
+  return (DeimEpilogue){ .act = DEIM_ACT_NONE, .scale = 1 };
+}
+
+/* acc[i] += w * x[i * step]. The fixed inner length is what -O2 makes vector code of. */
+static void
+add_scaled (gdouble *acc, const gfloat *x, gint step, gint n, gdouble w)
+{
+  gint i = 0;
+  if (step == 1)
+    for (; i + 8 <= n; i += 8)
+      for (gint j = 0; j < 8; j++)
+        acc[i + j] += w * (gdouble) x[i + j];
+  for (; i < n; i++)
+    acc[i] += w * (gdouble) x[(gsize) i * (gsize) step];
+}
+
+static gdouble
+apply_epilogue (const DeimEpilogue *e, gdouble sum, gdouble residual)
+{
+  if (e->residual_before)
+    sum += residual;
+  sum = deim_act_apply (sum, e->act, e->lo, e->hi) * e->scale + e->shift;
+  return e->residual_after ? sum + residual : sum;
+}
+
+/* A map, or part of one, as the loops below see it. */
+typedef struct {
+  gint ic, ih, iw, oc, oh, ow;
+  gint k, stride, top, left;
+} Geometry;
+
+/* Sums of one output channel of one group, row @oy, columns x0 .. x0+n-1: w [ic][k][k], x [ic][ih][iw]. */
+static void
+sum_row (const Geometry *g, const gfloat *x, const gfloat *w, gint oy, gint x0, gint n, gdouble *acc)
+{
+  for (gint c = 0; c < g->ic; c++)
+    for (gint ky = 0; ky < g->k; ky++) {
+      gint iy = oy * g->stride - g->top + ky;
+      if (iy < 0 || iy >= g->ih)
+        continue; /* zero padding */
+      const gfloat *row = x + ((gsize) c * (gsize) g->ih + (gsize) iy) * (gsize) g->iw;
+      for (gint kx = 0; kx < g->k; kx++) {
+        /* ix = ox * stride - left + kx; the ox for which it is in 0 .. iw-1 */
+        gint first = x0, last = x0 + n - 1;
+        while (first <= last && first * g->stride - g->left + kx < 0)
+          first++;
+        while (last >= first && last * g->stride - g->left + kx >= g->iw)
+          last--;
+        if (first > last)
+          continue;
+        add_scaled (acc + (first - x0), row + (first * g->stride - g->left + kx), g->stride, last - first + 1,
+                    w[((gsize) c * (gsize) g->k + (gsize) ky) * (gsize) g->k + (gsize) kx]);
+      }
+    }
+}
+
+static void
+conv2d_reference (const DeimNode *node, const DeimOperands *operands)
+{
+  const DeimConvAttrs *a = &node->attrs.conv;
+  DeimShape in = node->in[0]->shape, out = node->out[0]->shape;
+  Geometry g = { .ic = in.c / a->groups,
+                 .ih = in.h,
+                 .iw = in.w,
+                 .oc = out.c / a->groups,
+                 .oh = out.h,
+                 .ow = out.w,
+                 .k = node->in[1]->shape.w,
+                 .stride = a->stride,
+                 .top = a->pad_top,
+                 .left = a->pad_left };
+  if (g.k == 1 && g.stride == 1 && g.oh == g.ih && g.ow == g.iw) { /* each position for itself: one long row */
+    g.iw = g.ow = g.ih * g.iw;
+    g.ih = g.oh = 1;
+  }
+  gsize in_plane = (gsize) g.ih * (gsize) g.iw, out_plane = (gsize) g.oh * (gsize) g.ow;
+  gsize kernel = (gsize) g.ic * (gsize) g.k * (gsize) g.k; /* numbers of one output channel */
+  gdouble acc[CHUNK];
+
+  for (gint n = 0; n < out.n; n++)
+    for (gint oc = 0; oc < out.c; oc++) {
+      gint group = oc / g.oc;
+      const gfloat *x = operands->in[0] + ((gsize) n * (gsize) in.c + (gsize) group * (gsize) g.ic) * in_plane;
+      const gfloat *w = operands->in[1] + (gsize) oc * kernel;
+      gdouble bias = operands->in[2] ? operands->in[2][oc] : 0;
+      gsize plane = ((gsize) n * (gsize) out.c + (gsize) oc) * out_plane;
+      for (gint oy = 0; oy < g.oh; oy++)
+        for (gint x0 = 0; x0 < g.ow; x0 += CHUNK) {
+          gint count = MIN (CHUNK, g.ow - x0);
+          for (gint i = 0; i < count; i++)
+            acc[i] = bias;
+          sum_row (&g, x, w, oy, x0, count, acc);
+          gsize at = plane + (gsize) oy * (gsize) g.ow + (gsize) x0;
+          for (gint i = 0; i < count; i++) {
+            gdouble residual = operands->in[3] ? operands->in[3][at + (gsize) i] : 0;
+            operands->out[0][at + (gsize) i] = (gfloat) apply_epilogue (&a->epilogue, acc[i], residual);
+          }
+        }
+    }
+}
+
+static gdouble
+conv2d_flop (const DeimNode *node)
+{
+  DeimShape w = node->in[1]->shape, out = node->out[0]->shape;
+  return 2.0 * out.n * out.c * out.h * out.w * w.c * w.h * w.w;
+}
+
+/* ---------------------------------------------------------------- dispatch */
+
+static void
+conv2d_channels (const DeimNode *node, DeimChannelSolver *solver)
+{
+  /* A dense convolution takes channels apart anyway; a depthwise one keeps them where they are. */
+  if (node->attrs.conv.groups > 1)
+    deim_channels_same (solver, node->in[0], node->out[0]);
+  if (node->n_in > 3 && node->in[3])
+    deim_channels_same (solver, node->in[3], node->out[0]);
+}
+
+static void
+push_epilogue (DeimDispatch *d, const DeimEpilogue *e)
+{
+  deim_dispatch_push_int (d, e->act);
+  deim_dispatch_push_int (d, e->residual_before ? 1 : e->residual_after ? 2 : 0);
+  deim_dispatch_push_float (d, e->lo);
+  deim_dispatch_push_float (d, e->hi);
+  deim_dispatch_push_float (d, e->scale);
+  deim_dispatch_push_float (d, e->shift);
+}
+
+/* Panels of shaders/conv.comp: per @co4 blocks of output channels the biases, then the weights [tap][ci4][lane][co]. */
+static gfloat *
+pack_panels (const DeimNode *node, const DeimLayout *in, const DeimLayout *out, gint co4, gsize *ret_n)
+{
+  const DeimTensor *weight = node->in[1], *bias = node->in[2];
+  gint taps = weight->shape.h * weight->shape.w, channels = weight->shape.c;
+  gint panels = (out->blocks + co4 - 1) / co4, wide = 4 * co4;
+  gsize panel = (gsize) wide * (1 + (gsize) taps * in->blocks * 4);
+  gfloat *packed = g_new0 (gfloat, panel * panels);
+  for (gint o = 0; o < out->blocks * 4; o++) {
+    gint co = deim_layout_logical (out, o);
+    if (co < 0)
+      continue;
+    gfloat *to = packed + panel * (o / wide) + o % wide;
+    if (bias)
+      to[0] = bias->data[co];
+    for (gint i = 0; i < in->blocks * 4; i++) {
+      gint ci = deim_layout_logical (in, i);
+      if (ci < 0)
+        continue;
+      for (gint t = 0; t < taps; t++)
+        to[(gsize) wide * (1 + (gsize) t * in->blocks * 4 + i)] = weight->data[((gsize) co * channels + ci) * taps + t];
+    }
+  }
+  *ret_n = panel * panels;
+  return packed;
+}
+
+static gboolean
+dispatch_dense (const DeimNode *node, DeimDispatchList *list)
+{
+  DeimTensor *x = node->in[0], *y = node->out[0], *r = node->n_in > 3 && node->in[3] ? node->in[3] : x;
+  const DeimConvAttrs *a = &node->attrs.conv;
+  const DeimLayout *in = deim_dispatch_layout (list, x), *out = deim_dispatch_layout (list, y);
+  gint positions = y->shape.h * y->shape.w;
+  gint co4 = out->blocks == 1 ? 1 : 4, px = 4;
+  gsize n;
+  g_autofree gfloat *packed = pack_panels (node, in, out, co4, &n);
+
+  DeimDispatch *d = deim_dispatch_append (list, "conv");
+  d->shuffle = list->device.shuffle;
+  deim_dispatch_bind (d, DEIM_BIND_READ, x);
+  deim_dispatch_bind_blob (d, deim_dispatch_add_blob (list, packed, n, FALSE));
+  deim_dispatch_bind (d, DEIM_BIND_READ, r);
+  deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
+  deim_dispatch_spec (d, (guint32) co4);
+  deim_dispatch_spec (d, (guint32) px);
+  deim_dispatch_push_place (d, list, x);
+  deim_dispatch_push_place (d, list, y);
+  deim_dispatch_push_place (d, list, r);
+  deim_dispatch_push_int (d, x->shape.w);
+  deim_dispatch_push_int (d, x->shape.h);
+  deim_dispatch_push_int (d, y->shape.w);
+  deim_dispatch_push_int (d, positions);
+  deim_dispatch_push_int (d, in->blocks);
+  deim_dispatch_push_int (d, out->blocks);
+  deim_dispatch_push_int (d, node->in[1]->shape.h);
+  deim_dispatch_push_int (d, a->stride);
+  deim_dispatch_push_int (d, a->pad_top);
+  deim_dispatch_push_int (d, a->pad_left);
+  push_epilogue (d, &a->epilogue);
+  if (!list->device.cpu)
+    d->local_size = MAX (64, list->device.subgroup_size);
+  /* Panels in x: workgroups that run at the same time then read the same positions (perf/FINDINGS.md, section 4). */
+  d->groups[0] = (guint) ((out->blocks + co4 - 1) / co4);
+  d->groups[1] = ((guint) positions + d->local_size * (guint) px - 1) / (d->local_size * (guint) px);
+  d->groups[2] = (guint) y->shape.n;
+  return TRUE;
+}
+
+static gboolean
+dispatch_depthwise (const DeimNode *node, DeimDispatchList *list)
+{
+  DeimTensor *x = node->in[0], *y = node->out[0], *r = node->n_in > 3 && node->in[3] ? node->in[3] : x;
+  const DeimTensor *weight = node->in[1], *bias = node->in[2];
+  const DeimConvAttrs *a = &node->attrs.conv;
+  const DeimLayout *layout = deim_dispatch_layout (list, y);
+  gint k = weight->shape.h, vec4s = 1 + k * k, rows = 4;
+  g_autofree gfloat *packed = g_new0 (gfloat, (gsize) layout->blocks * vec4s * 4);
+  for (gint p = 0; p < layout->blocks * 4; p++) {
+    gint c = deim_layout_logical (layout, p);
+    gfloat *to = packed + (gsize) (p / 4) * vec4s * 4 + p % 4;
+    if (c < 0)
+      continue;
+    to[0] = bias ? bias->data[c] : 0;
+    for (gint t = 0; t < k * k; t++)
+      to[4 * (1 + t)] = weight->data[(gsize) c * k * k + t];
+  }
+
+  DeimDispatch *d = deim_dispatch_append (list, "depthwise");
+  d->shuffle = list->device.shuffle;
+  deim_dispatch_bind (d, DEIM_BIND_READ, x);
+  deim_dispatch_bind_blob (d, deim_dispatch_add_blob (list, packed, (gsize) layout->blocks * vec4s * 4, FALSE));
+  deim_dispatch_bind (d, DEIM_BIND_READ, r);
+  deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
+  deim_dispatch_spec (d, (guint32) k);
+  deim_dispatch_spec (d, (guint32) a->stride);
+  deim_dispatch_spec (d, (guint32) rows);
+  deim_dispatch_push_place (d, list, x);
+  deim_dispatch_push_place (d, list, y);
+  deim_dispatch_push_place (d, list, r);
+  deim_dispatch_push_int (d, x->shape.w);
+  deim_dispatch_push_int (d, x->shape.h);
+  deim_dispatch_push_int (d, y->shape.w);
+  deim_dispatch_push_int (d, y->shape.h);
+  deim_dispatch_push_int (d, a->pad_top);
+  deim_dispatch_push_int (d, a->pad_left);
+  push_epilogue (d, &a->epilogue);
+  if (!list->device.cpu)
+    d->local_size = MAX (64, list->device.subgroup_size);
+  guint lanes = (guint) (y->shape.w * ((y->shape.h + rows - 1) / rows));
+  d->groups[0] = (guint) layout->blocks;
+  d->groups[1] = (lanes + d->local_size - 1) / d->local_size;
+  d->groups[2] = (guint) y->shape.n;
+  return TRUE;
+}
+
+static gboolean
+conv2d_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
+{
+  gboolean done = node->attrs.conv.groups == 1 ? dispatch_dense (node, list) : dispatch_depthwise (node, list);
+  g_array_index (list->dispatches, DeimDispatch, list->dispatches->len - 1).flop = conv2d_flop (node);
+  return done;
+}
+
+const DeimOp deim_op_conv2d = {
+  .name = "conv2d",
+  .reference = conv2d_reference,
+  .flop = conv2d_flop,
+  .channels = conv2d_channels,
+  .dispatch = conv2d_dispatch,
+};
+
+DeimTensor *
+deim_conv2d (DeimGraph *graph, DeimTensor *x, DeimTensor *weight, DeimTensor *bias, gint stride, gint groups,
+             gint pad_top, gint pad_left, gint pad_bottom, gint pad_right)
+{
+  const DeimOp *op = &deim_op_conv2d;
+  DeimTensor *in[4] = { x, weight, bias, NULL };
+  if (!deim_op_ready (graph, op, in, bias ? 3 : 2))
+    return NULL;
+  DeimShape s = x->shape, w = weight->shape;
+  if (stride < 1 || groups < 1 || pad_top < 0 || pad_left < 0 || pad_bottom < 0 || pad_right < 0) {
+    deim_graph_fail (graph, "conv2d: stride %d, %d groups and pads %d, %d, %d, %d are not all legal", stride, groups,
+                     pad_top, pad_left, pad_bottom, pad_right);
+    return NULL;
+  }
+  if (s.c % groups || w.n % groups || w.c != s.c / groups || w.h != w.w) {
+    g_autofree gchar *what =
+        g_strdup_printf ("input channels must be %d times the weight's, and the kernel square", groups);
+    deim_op_fail_shapes (graph, op, x, weight, what);
+    return NULL;
+  }
+  if (bias && !deim_tensor_is_vector (bias, w.n)) {
+    deim_op_fail_shapes (graph, op, bias, weight, "the bias must have one number per row of the weight");
+    return NULL;
+  }
+  gint h = s.h + pad_top + pad_bottom - w.h, width = s.w + pad_left + pad_right - w.w;
+  if (h < 0 || width < 0) {
+    deim_op_fail_shapes (graph, op, x, weight, "the padded input must not be smaller than the kernel");
+    return NULL;
+  }
+  DeimNode *node = deim_graph_append (graph, op, in, 4, (DeimShape){ s.n, w.n, h / stride + 1, width / stride + 1 },
+                                      DEIM_TYPE_FLOAT);
+  if (!node)
+    return NULL;
+  node->attrs.conv = (DeimConvAttrs){ stride, groups, pad_top, pad_left, pad_bottom, pad_right, deim_epilogue_none () };
+  return node->out[0];
+}
+
+DeimTensor *
+deim_linear (DeimGraph *graph, DeimTensor *x, DeimTensor *weight, DeimTensor *bias)
+{
+  const DeimOp *op = &deim_op_conv2d;
+  DeimTensor *in[2] = { x, weight };
+  if (!deim_op_ready (graph, op, in, 2))
+    return NULL;
+  if (x->shape.h != 1 || weight->shape.h != 1 || weight->shape.w != 1) {
+    deim_op_fail_shapes (graph, op, x, weight, "a linear layer takes tokens of height 1 and a matrix");
+    return NULL;
+  }
+  return deim_conv2d (graph, x, weight, bias, 1, 1, 0, 0, 0, 0);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "dispatch.h"
+
+#include <string.h>
+
+static void
+blob_clear (gpointer data)
+{
+  g_free (((DeimBlob *) data)->data);
+}
+
+DeimDispatchList *
+deim_dispatch_list_new (const DeimLayouts *layouts, const DeimOpDevice *device)
+{
+  DeimDispatchList *list = g_new0 (DeimDispatchList, 1);
+  list->layouts = layouts;
+  list->device = *device;
+  list->dispatches = g_array_new (FALSE, TRUE, sizeof (DeimDispatch));
+  list->blobs = g_array_new (FALSE, TRUE, sizeof (DeimBlob));
+  list->scratch = g_array_new (FALSE, TRUE, sizeof (DeimScratch));
+  g_array_set_clear_func (list->blobs, blob_clear);
+  return list;
+}
+
+void
+deim_dispatch_list_free (DeimDispatchList *list)
+{
+  if (!list)
+    return;
+  g_array_unref (list->dispatches);
+  g_array_unref (list->blobs);
+  g_array_unref (list->scratch);
+  g_free (list);
+}
+
+DeimDispatch *
+deim_dispatch_append (DeimDispatchList *list, const gchar *shader)
+{
+  g_array_set_size (list->dispatches, list->dispatches->len + 1);
+  DeimDispatch *d = &g_array_index (list->dispatches, DeimDispatch, list->dispatches->len - 1);
+  d->node = list->node;
+  d->shader = shader;
+  d->local_size = list->device.subgroup_size;
+  d->groups[0] = d->groups[1] = d->groups[2] = 1;
+  return d;
+}
+
+gint
+deim_dispatch_add_blob (DeimDispatchList *list, const gfloat *data, gsize n, gboolean keep_fp32)
+{
+  DeimBlob blob = { g_memdup2 (data, n * sizeof (gfloat)), n, keep_fp32 };
+  g_array_append_val (list->blobs, blob);
+  return (gint) list->blobs->len - 1;
+}
+
+gint
+deim_dispatch_add_scratch (DeimDispatchList *list, gsize bytes)
+{
+  DeimScratch scratch = { list->node, bytes };
+  g_array_append_val (list->scratch, scratch);
+  return (gint) list->scratch->len - 1;
+}
+
+static void
+bind (DeimDispatch *d, DeimBindMode mode, DeimTensor *tensor, gint blob, gint scratch)
+{
+  g_return_if_fail (d->n_bind < DEIM_MAX_BINDINGS);
+  d->bind[d->n_bind++] = (DeimBinding){ mode, tensor, blob, scratch };
+}
+
+void
+deim_dispatch_bind (DeimDispatch *d, DeimBindMode mode, DeimTensor *tensor)
+{
+  bind (d, mode, tensor, -1, -1);
+}
+
+void
+deim_dispatch_bind_blob (DeimDispatch *d, gint blob)
+{
+  bind (d, DEIM_BIND_READ, NULL, blob, -1);
+}
+
+void
+deim_dispatch_bind_scratch (DeimDispatch *d, DeimBindMode mode, gint scratch)
+{
+  bind (d, mode, NULL, -1, scratch);
+}
+
+void
+deim_dispatch_push_int (DeimDispatch *d, gint value)
+{
+  g_return_if_fail (d->n_push < DEIM_MAX_PUSH);
+  d->push[d->n_push++] = (guint32) value;
+}
+
+void
+deim_dispatch_push_float (DeimDispatch *d, gfloat value)
+{
+  guint32 word;
+  memcpy (&word, &value, sizeof word);
+  deim_dispatch_push_int (d, (gint) word);
+}
+
+void
+deim_dispatch_push_place (DeimDispatch *d, const DeimDispatchList *list, const DeimTensor *tensor)
+{
+  const DeimLayout *layout = deim_layouts_get (list->layouts, tensor);
+  deim_dispatch_push_int (d, layout->first);
+  deim_dispatch_push_int (d, layout->block_stride);
+  deim_dispatch_push_int (d, layout->batch_stride);
+}
+
+void
+deim_dispatch_spec (DeimDispatch *d, guint32 value)
+{
+  g_return_if_fail (d->n_spec < DEIM_MAX_SPEC);
+  d->spec[d->n_spec++] = value;
+}
+
+void
+deim_dispatch_cover (DeimDispatch *d, const DeimDispatchList *list, gint lanes, gint groups_y, gint groups_z)
+{
+  d->local_size = MAX (64, list->device.subgroup_size);
+  d->groups[0] = ((guint) lanes + d->local_size - 1) / d->local_size;
+  d->groups[1] = (guint) groups_y;
+  d->groups[2] = (guint) groups_z;
+}
+
+const DeimLayout *
+deim_dispatch_layout (const DeimDispatchList *list, const DeimTensor *tensor)
+{
+  return deim_layouts_get (list->layouts, tensor);
+}
+
+guint
+deim_dispatch_reduction_lanes (const DeimDispatchList *list)
+{
+  return list->device.cpu || !list->device.subgroup ? 1 : list->device.subgroup_size;
+}

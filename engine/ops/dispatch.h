@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * dispatch.h - shader dispatches as data. An op describes its work in these
+ * terms and makes no Vulkan call; the executor turns them into pipelines,
+ * descriptors and a command buffer.
+ */
+#pragma once
+
+#include "engine/graph/layout.h"
+#include "engine/graph/op.h"
+
+#define DEIM_MAX_BINDINGS 8
+#define DEIM_MAX_SPEC     12
+#define DEIM_MAX_PUSH     32
+
+typedef enum {
+  DEIM_BIND_READ,     /* vec4s: a texel buffer or a storage buffer, by device policy */
+  DEIM_BIND_READ_RAW, /* 32-bit words of a storage buffer on every device (indices, keys) */
+  DEIM_BIND_WRITE,    /* a storage buffer */
+} DeimBindMode;
+
+/* Exactly one of tensor, blob and scratch says what is bound. */
+typedef struct {
+  DeimBindMode mode;
+  DeimTensor *tensor;
+  gint blob, scratch; /* index in the list, or -1 */
+} DeimBinding;
+
+/* One vkCmdDispatch. Push and specialization constants are 32-bit words. */
+typedef struct {
+  const DeimNode *node;
+  const gchar *shader;         /* shaders/<shader>.comp */
+  guint32 spec[DEIM_MAX_SPEC]; /* constant_id 4 upwards; 0..3 are the executor's (shaders/io.glsl) */
+  guint n_spec;
+  guint32 push[DEIM_MAX_PUSH];
+  guint n_push;
+  DeimBinding bind[DEIM_MAX_BINDINGS]; /* binding number = index */
+  guint n_bind;
+  gboolean shuffle; /* the kernel may exchange operands inside a subgroup */
+  guint local_size; /* invocations of a workgroup; whole subgroups */
+  guint32 groups[3];
+  gdouble flop; /* arithmetic, for profiles */
+} DeimDispatch;
+
+/* Constant data of a node on the device. */
+typedef struct {
+  gfloat *data;
+  gsize n; /* floats, a multiple of 4 */
+  gboolean keep_fp32;
+} DeimBlob;
+
+/* Memory that lives during one node's dispatches. */
+typedef struct {
+  const DeimNode *node;
+  gsize bytes;
+} DeimScratch;
+
+/* What an op may know of the device. */
+typedef struct {
+  guint subgroup_size;
+  gboolean cpu;      /* a software device: few cores, no shared memory worth using */
+  gboolean shuffle;  /* exchanging operands inside a subgroup pays */
+  gboolean subgroup; /* subgroup arithmetic can be trusted */
+} DeimOpDevice;
+
+/* The dispatches of a whole network, filled node by node. */
+struct _DeimDispatchList {
+  const DeimLayouts *layouts;
+  DeimOpDevice device;
+  const DeimNode *node; /* whose dispatches are being appended */
+  GArray *dispatches;   /* of DeimDispatch */
+  GArray *blobs;        /* of DeimBlob */
+  GArray *scratch;      /* of DeimScratch */
+};
+
+DeimDispatchList *deim_dispatch_list_new (const DeimLayouts *layouts, const DeimOpDevice *device);
+void deim_dispatch_list_free (DeimDispatchList *list);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimDispatchList, deim_dispatch_list_free)
+
+/* Appends a dispatch of one workgroup of one subgroup and returns it; valid until the next append. */
+DeimDispatch *deim_dispatch_append (DeimDispatchList *list, const gchar *shader);
+/* Copies @n floats, a multiple of 4; stored in the network's precision, or always as fp32. */
+gint deim_dispatch_add_blob (DeimDispatchList *list, const gfloat *data, gsize n, gboolean keep_fp32);
+gint deim_dispatch_add_scratch (DeimDispatchList *list, gsize bytes);
+
+/* Each takes the next binding number. */
+void deim_dispatch_bind (DeimDispatch *d, DeimBindMode mode, DeimTensor *tensor);
+void deim_dispatch_bind_blob (DeimDispatch *d, gint blob);
+void deim_dispatch_bind_scratch (DeimDispatch *d, DeimBindMode mode, gint scratch);
+
+void deim_dispatch_push_int (DeimDispatch *d, gint value);
+void deim_dispatch_push_float (DeimDispatch *d, gfloat value);
+/* The three ints of a struct Place (shaders/io.glsl). */
+void deim_dispatch_push_place (DeimDispatch *d, const DeimDispatchList *list, const DeimTensor *tensor);
+void deim_dispatch_spec (DeimDispatch *d, guint32 value);
+
+/* Sets local_size for kernels with little work a lane, and groups so that @lanes invocations run in x. */
+void deim_dispatch_cover (DeimDispatch *d, const DeimDispatchList *list, gint lanes, gint groups_y, gint groups_z);
+
+const DeimLayout *deim_dispatch_layout (const DeimDispatchList *list, const DeimTensor *tensor);
+
+/* How many invocations share one reduction: a whole subgroup, or 1 where that does not pay or is not to be trusted. */
+guint deim_dispatch_reduction_lanes (const DeimDispatchList *list);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * topk.c - indices of the largest scores (torch.topk, sorted). Operand: scores
+ * [n, C, 1, T] -> int32 [n, 1, 1, k].
+ */
+#include "engine/ops/util.h"
+#include <stdlib.h>
+
+extern const DeimOp deim_op_topk;
+
+typedef struct {
+  gfloat key;
+  gint32 index;
+} Entry;
+
+static int
+compare_entries (const void *a, const void *b)
+{
+  const Entry *x = a, *y = b;
+  if (x->key != y->key)
+    return x->key > y->key ? -1 : 1;
+  return x->index < y->index ? -1 : x->index > y->index;
+}
+
+void
+deim_top_k (const gfloat *keys, gint n, gint k, gint32 *ret_indices)
+{
+  g_autofree Entry *entries = g_new (Entry, n);
+  for (gint i = 0; i < n; i++)
+    entries[i] = (Entry){ isnan (keys[i]) ? -INFINITY : keys[i], i };
+  qsort (entries, (gsize) n, sizeof (Entry), compare_entries);
+  for (gint i = 0; i < k; i++)
+    ret_indices[i] = entries[i].index;
+}
+
+static void
+topk_reference (const DeimNode *node, const DeimOperands *operands)
+{
+  const DeimTopkAttrs *a = &node->attrs.topk;
+  DeimShape s = node->in[0]->shape;
+  gint32 *out = (gint32 *) operands->out[0];
+  gint count = a->flat ? s.c * s.w : s.w;
+  g_autofree gfloat *keys = g_new (gfloat, count);
+  for (gint n = 0; n < s.n; n++) {
+    for (gint t = 0; t < s.w; t++) {
+      gfloat best = -INFINITY;
+      for (gint c = 0; c < s.c; c++) {
+        gfloat score = operands->in[0][((gsize) n * (gsize) s.c + (gsize) c) * (gsize) s.w + (gsize) t];
+        if (a->flat)
+          keys[t * s.c + c] = score;
+        else if (score > best) /* never NaN */
+          best = score;
+      }
+      if (!a->flat)
+        keys[t] = best;
+    }
+    deim_top_k (keys, count, a->k, out + (gsize) n * (gsize) a->k);
+  }
+}
+
+/* ---------------------------------------------------------------- dispatch */
+
+void
+deim_dispatch_topk (DeimDispatchList *list, DeimTensor *scores, gint k, gboolean flat, DeimTensor *indices,
+                    gint indices_scratch)
+{
+  gint n = scores->shape.n, classes = scores->shape.c, tokens = scores->shape.w;
+  gint count = flat ? tokens * classes : tokens, stride = (count + 3) / 4 * 4;
+  gint keys = deim_dispatch_add_scratch (list, (gsize) n * stride * 4);
+  gint candidates = deim_dispatch_add_scratch (list, (gsize) n * k * 8);
+
+  DeimDispatch *d = deim_dispatch_append (list, "topk_keys");
+  deim_dispatch_bind (d, DEIM_BIND_READ, scores);
+  deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, keys);
+  deim_dispatch_spec (d, (guint32) flat);
+  deim_dispatch_push_place (d, list, scores);
+  deim_dispatch_push_int (d, classes);
+  deim_dispatch_push_int (d, deim_dispatch_layout (list, scores)->blocks);
+  deim_dispatch_push_int (d, tokens);
+  deim_dispatch_push_int (d, count);
+  deim_dispatch_push_int (d, stride);
+  deim_dispatch_cover (d, list, tokens, 1, n);
+
+  d = deim_dispatch_append (list, "topk_select");
+  deim_dispatch_bind_scratch (d, DEIM_BIND_READ_RAW, keys);
+  deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, candidates);
+  deim_dispatch_spec (d, (guint32) list->device.cpu);
+  deim_dispatch_push_int (d, stride / 4);
+  deim_dispatch_push_int (d, k);
+  if (!list->device.cpu)
+    d->local_size = MAX (256, list->device.subgroup_size);
+  d->groups[2] = (guint) n;
+
+  d = deim_dispatch_append (list, "topk_sort");
+  deim_dispatch_bind_scratch (d, DEIM_BIND_READ_RAW, candidates);
+  if (indices)
+    deim_dispatch_bind (d, DEIM_BIND_WRITE, indices);
+  else
+    deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, indices_scratch);
+  deim_dispatch_push_int (d, k);
+  deim_dispatch_cover (d, list, k, 1, n);
+}
+
+static gboolean
+topk_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
+{
+  deim_dispatch_topk (list, node->in[0], node->attrs.topk.k, node->attrs.topk.flat, node->out[0], -1);
+  return TRUE;
+}
+
+const DeimOp deim_op_topk = {
+  .name = "topk",
+  .reference = topk_reference,
+  .dispatch = topk_dispatch,
+};
+
+DeimTensor *
+deim_topk (DeimGraph *graph, DeimTensor *scores, gint k, gboolean flat)
+{
+  const DeimOp *op = &deim_op_topk;
+  if (!deim_op_ready (graph, op, &scores, 1))
+    return NULL;
+  DeimShape s = scores->shape;
+  gint64 count = flat ? (gint64) s.c * s.w : s.w;
+  if (s.h != 1 || k < 1 || k > count) {
+    g_autofree gchar *what = g_strdup_printf ("the best %d are wanted of the %" G_GINT64_FORMAT
+                                              " that a picture of this size gives; take a larger one",
+                                              k, count);
+    deim_op_fail_shapes (graph, op, scores, NULL, what);
+    return NULL;
+  }
+  DeimNode *node = deim_graph_append (graph, op, &scores, 1, (DeimShape){ s.n, 1, 1, k }, DEIM_TYPE_INT);
+  if (!node)
+    return NULL;
+  node->attrs.topk = (DeimTopkAttrs){ k, flat };
+  return node->out[0];
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* util.h - what the operators' files share: checks of builder functions, and pieces of the references. */
+#pragma once
+
+#include "engine/graph/shape.h"
+#include "engine/ops/op.h"
+#include <math.h>
+
+/*
+ * What every builder function asks first: FALSE when the graph has failed, and
+ * (as an error) when one of the @n required tensors is NULL or not of floats.
+ * @n is 0 for a list that may be anything.
+ */
+gboolean deim_op_ready (DeimGraph *graph, const DeimOp *op, DeimTensor *const *required, guint n);
+
+/* Reports that @a and @b (may be NULL) do not suit @op: names the scope, the op, @what must hold, and both shapes. */
+void deim_op_fail_shapes (DeimGraph *graph, const DeimOp *op, const DeimTensor *a, const DeimTensor *b,
+                          const gchar *what);
+
+/* Appends a node of one float output; NULL after an error. The output is kept in fp32 where one of @in is. */
+DeimNode *deim_op_append (DeimGraph *graph, const DeimOp *op, DeimTensor *const *in, guint n_in, DeimShape shape);
+
+/* Elements of a tensor of @c elements: whether it is a bias, a scale, a mean: {c, 1, 1, 1}. */
+static inline gboolean
+deim_tensor_is_vector (const DeimTensor *tensor, gint c)
+{
+  return deim_shape_equal (tensor->shape, (DeimShape){ c, 1, 1, 1 });
+}
+
+/* The activation of one number (act.c). */
+gdouble deim_act_apply (gdouble x, DeimAct act, gdouble lo, gdouble hi);
+
+/* The epilogue of a convolution that stores its sum as it is (conv2d.c). */
+DeimEpilogue deim_epilogue_none (void);
+
+/*
+ * Indices 0 .. n-1 of the @k largest @keys in descending order, the lower
+ * index first among equals (topk.c). NaN counts as -infinity, so that it can
+ * only come last: PyTorch sorts it first, which would fill a detector's
+ * results with garbage.
+ */
+void deim_top_k (const gfloat *keys, gint n, gint k, gint32 *ret_indices);
+
+/* The same on the device: the dispatches of shaders/topk.glsl over scores [n, C, 1, T] (see deim_topk()). The indices
+ * go to @indices [n, 1, 1, k], or, if that is NULL, to the scratch @indices_scratch of n * k words (topk.c). */
+void deim_dispatch_topk (DeimDispatchList *list, DeimTensor *scores, gint k, gboolean flat, DeimTensor *indices,
+                         gint indices_scratch);
