@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#version 450
+/*
+ * depthwise: convolution with one filter a channel (groups = channels), with the epilogue of conv.comp.
+ *
+ *   x [n][blocks][ih*iw] vec4    w [blocks][1 vec4 of bias | KERNEL*KERNEL vec4]
+ *   r, y [n][blocks][oh*ow] vec4
+ *
+ * An invocation owns one column of ROWS outputs of one block: a column of inputs serves all of them.
+ */
+#extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+#include "io.glsl"
+#include "act.glsl"
+
+layout (constant_id = 4) const int KERNEL = 3;
+layout (constant_id = 5) const int STRIDE = 1;
+layout (constant_id = 6) const int ROWS = 4;
+
+READ (0, x)
+READ (1, w)
+READ (2, r)
+WRITE (3, y)
+
+layout (push_constant) uniform Push {
+  Place px, py, pr;
+  int iw, ih, ow, oh;
+  int pad_top, pad_left;
+  int act, residual;
+  float lo, hi, scale, shift;
+};
+
+#define WEIGHTS (1 + KERNEL * KERNEL)
+vec4 wv[WEIGHTS];
+
+void
+main ()
+{
+  int b = int (gl_WorkGroupID.x), n = int (gl_WorkGroupID.z);
+  int i = int (gl_WorkGroupID.y * gl_WorkGroupSize.x + gl_LocalInvocationIndex);
+  int ox = i % ow, oy = i / ow * ROWS;
+
+  if (SHUFFLE) {
+    [[unroll]] for (int q = 0; q < WEIGHTS; q += int (SUBGROUP)) {
+      vec4 mine = w (b * WEIGHTS + min (q + int (gl_SubgroupInvocationID), WEIGHTS - 1));
+      [[unroll]] for (int l = 0; l < int (SUBGROUP); l++)
+        if (q + l < WEIGHTS)
+          wv[q + l] = subgroupShuffle (mine, uint (l));
+    }
+  } else {
+    [[unroll]] for (int q = 0; q < WEIGHTS; q++)
+      wv[q] = w (b * WEIGHTS + q);
+  }
+  if (oy >= oh)
+    return;
+
+  vec4 acc[ROWS];
+  [[unroll]] for (int k = 0; k < ROWS; k++)
+    acc[k] = wv[0];
+  [[unroll]] for (int kx = 0; kx < KERNEL; kx++) {
+    int ix = ox * STRIDE + kx - pad_left;
+    [[unroll]] for (int row = 0; row < (ROWS - 1) * STRIDE + KERNEL; row++) {
+      int iy = oy * STRIDE + row - pad_top;
+      bool inside = ix >= 0 && ix < iw && iy >= 0 && iy < ih;
+      vec4 v = inside ? x (at (px, n, b, iy * iw + ix)) : vec4 (0.0);
+      [[unroll]] for (int k = 0; k < ROWS; k++) {
+        int ky = row - k * STRIDE;
+        if (ky >= 0 && ky < KERNEL)
+          acc[k] += wv[1 + ky * KERNEL + kx] * v;
+      }
+    }
+  }
+
+  [[unroll]] for (int k = 0; k < ROWS; k++)
+    if (oy + k < oh) {
+      int p = (oy + k) * ow + ox;
+      vec4 v = acc[k];
+      if (residual == 1)
+        v += r (at (pr, n, b, p));
+      v = activate (v, act, lo, hi) * scale + shift;
+      if (residual == 2)
+        v += r (at (pr, n, b, p));
+      y (at (py, n, b, p), v);
+    }
+}

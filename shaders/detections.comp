@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#version 450
+/*
+ * detections: the chosen (query, class) pairs as records.
+ *
+ *   l [n][classes/4][q] vec4    b [n][1][q]: cx, cy, w, h    index [n][k] = query * classes + class, descending
+ *   y [n][2 blocks][k] vec4: score (sigmoid), class, query, 0 | cx, cy, w, h
+ */
+#extension GL_GOOGLE_include_directive : require
+#include "io.glsl"
+#include "act.glsl"
+
+READ (0, l)
+READ (1, b)
+READ_RAW (2, index)
+WRITE (3, y)
+
+layout (push_constant) uniform Push {
+  Place pl, pb, py;
+  int k, classes;
+};
+
+void
+main ()
+{
+  int n = int (gl_WorkGroupID.z);
+  int j = int (gl_GlobalInvocationID.x);
+  if (j >= k)
+    return;
+  int i = int (index[n * k + j]);
+  int query = i / classes, cls = i - query * classes;
+  float logit = l (at (pl, n, cls >> 2, query))[cls & 3];
+  y (at (py, n, 0, j), vec4 (sigmoid4 (vec4 (logit)).x, float (cls), float (query), 0.0));
+  y (at (py, n, 1, j), b (at (pb, n, 0, query)));
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * io.glsl - how kernels see tensors.
+ *
+ * A tensor is NC4HW4: vec4s at [batch][block of 4 channels][position]. Its place in a buffer is a Place; at (p, n, b, i)
+ * gives the index of the vec4 of batch entry n, block b, position i.
+ *
+ * One source serves devices where texel buffers are the fast way to read (Mesa's lavapipe: branch-free, where a storage
+ * buffer load loops over the lanes) and devices where storage buffers are (GPUs). DEIM_TEXEL or DEIM_SSBO is defined by
+ * the build; kernels use only these macros:
+ *
+ *   READ (binding, name)       vec4 name (int index)
+ *   READ_RAW (binding, name)   uint name[index], uvec4 name4[index]
+ *   WRITE (binding, name)      void name (int index, vec4 value)
+ *   WRITE_RAW (binding, name)  name[index] = value, uints
+ *
+ * Specialization constants 0..3 are the executor's (engine/executor.c); kernels begin at 4.
+ */
+#extension GL_EXT_control_flow_attributes : require
+
+layout (constant_id = 0) const uint SUBGROUP = 8; /* invocations of a subgroup */
+layout (local_size_x_id = 1) in;
+layout (constant_id = 2) const uint HALF = 0;     /* bit b: binding b is stored as fp16, four to a uvec2 */
+layout (constant_id = 3) const bool SHUFFLE = false; /* exchange operands inside a subgroup (engine/gpu/policy.h) */
+
+#define IS_HALF(B) ((HALF & (1u << B)) != 0)
+
+struct Place {
+  int first, block, batch;
+};
+
+int
+at (Place p, int n, int b, int i)
+{
+  return p.first + n * p.batch + b * p.block + i;
+}
+
+#ifdef DEIM_TEXEL
+#define READ(B, NAME)                                                                                                  \
+  layout (set = 0, binding = B) uniform samplerBuffer NAME##_texels;                                                   \
+  vec4 NAME (int i)                                                                                                    \
+  {                                                                                                                    \
+    return texelFetch (NAME##_texels, i);                                                                              \
+  }
+#else
+#define READ(B, NAME)                                                                                                  \
+  layout (std430, set = 0, binding = B) readonly buffer NAME##_block                                                   \
+  {                                                                                                                    \
+    vec4 NAME##_full[];                                                                                                \
+  };                                                                                                                   \
+  layout (std430, set = 0, binding = B) readonly buffer NAME##_half_block                                              \
+  {                                                                                                                    \
+    uvec2 NAME##_half[];                                                                                               \
+  };                                                                                                                   \
+  vec4 NAME (int i)                                                                                                    \
+  {                                                                                                                    \
+    if (IS_HALF (B))                                                                                                   \
+      return vec4 (unpackHalf2x16 (NAME##_half[i].x), unpackHalf2x16 (NAME##_half[i].y));                              \
+    return NAME##_full[i];                                                                                             \
+  }
+#endif
+
+#define READ_RAW(B, NAME)                                                                                              \
+  layout (std430, set = 0, binding = B) readonly buffer NAME##_block                                                   \
+  {                                                                                                                    \
+    uint NAME[];                                                                                                       \
+  };                                                                                                                   \
+  layout (std430, set = 0, binding = B) readonly buffer NAME##_block4                                                  \
+  {                                                                                                                    \
+    uvec4 NAME##4 [];                                                                                                  \
+  };
+
+#define WRITE(B, NAME)                                                                                                 \
+  layout (std430, set = 0, binding = B) writeonly buffer NAME##_block                                                  \
+  {                                                                                                                    \
+    vec4 NAME##_full[];                                                                                                \
+  };                                                                                                                   \
+  layout (std430, set = 0, binding = B) writeonly buffer NAME##_half_block                                             \
+  {                                                                                                                    \
+    uvec2 NAME##_half[];                                                                                               \
+  };                                                                                                                   \
+  void NAME (int i, vec4 v)                                                                                            \
+  {                                                                                                                    \
+    if (IS_HALF (B))                                                                                                   \
+      NAME##_half[i] = uvec2 (packHalf2x16 (v.xy), packHalf2x16 (v.zw));                                               \
+    else                                                                                                               \
+      NAME##_full[i] = v;                                                                                              \
+  }
+
+#define WRITE_RAW(B, NAME)                                                                                             \
+  layout (std430, set = 0, binding = B) writeonly buffer NAME##_block                                                  \
+  {                                                                                                                    \
+    uint NAME[];                                                                                                       \
+  };

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#version 450
+/*
+ * pool: maximum, or mean over kernel^2 (places outside count), of a square window.
+ *
+ *   x [n][blocks][ih*iw] vec4    y [n][blocks][oh*ow] vec4
+ */
+#extension GL_GOOGLE_include_directive : require
+#include "io.glsl"
+
+layout (constant_id = 4) const int KERNEL = 2;
+layout (constant_id = 5) const bool MAXIMUM = true;
+
+READ (0, x)
+WRITE (1, y)
+
+layout (push_constant) uniform Push {
+  Place px, py;
+  int iw, ih, ow, positions;
+  int stride, pad_top, pad_left;
+  float pad_value; /* what a place outside counts as */
+};
+
+void
+main ()
+{
+  int block = int (gl_WorkGroupID.y), n = int (gl_WorkGroupID.z);
+  int p = int (gl_GlobalInvocationID.x);
+  if (p >= positions)
+    return;
+  int oy = p / ow, ox = p - oy * ow;
+  /* a scalar choice: Mesa 22.3 folds a choice of vectors by a specialization constant to its first component */
+  vec4 v = vec4 (MAXIMUM ? -3.402823466e38 : 0.0);
+  [[unroll]] for (int ky = 0; ky < KERNEL; ky++)
+    [[unroll]] for (int kx = 0; kx < KERNEL; kx++) {
+      int iy = oy * stride + ky - pad_top, ix = ox * stride + kx - pad_left;
+      bool inside = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
+      vec4 u = inside ? x (at (px, n, block, iy * iw + ix)) : vec4 (pad_value);
+      v = MAXIMUM ? max (v, u) : v + u;
+    }
+  y (at (py, n, block, p), MAXIMUM ? v : v / float (KERNEL * KERNEL));
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#version 450
+/*
+ * preprocess_horizontal: any pixel format to 8-bit RGB, and the rows of the resize.
+ *
+ *   frame  planes of the frame's region, as words
+ *   table  [width] (first quad, 0, 0, 0), [groups] weights of a quad
+ *   scratch [rows][width] words: bytes r, g, b, 0
+ *
+ *   scratch[row][x] = (sum over pixels of RGB (pixel) * weight + half) >> 22, as Pillow rounds it
+ *
+ * Invocations lie along x; a workgroup is a piece of one row.
+ */
+#extension GL_GOOGLE_include_directive : require
+#include "io.glsl"
+#include "frame.glsl"
+
+READ_WORDS4 (1, table)
+WRITE_RAW (2, scratch)
+
+layout (push_constant) uniform Push {
+  int width, groups;
+  int first_row;         /* of the region, in the staged planes */
+  int offset0, offset1, offset2;
+  int stride0, stride1, stride2;
+  Colour colour;
+};
+
+int
+weigh (ivec4 w, ivec4 p)
+{
+  w *= p;
+  return w.x + w.y + w.z + w.w;
+}
+
+void
+main ()
+{
+  int x = int (gl_GlobalInvocationID.x), row = int (gl_WorkGroupID.y);
+  if (x >= width)
+    return;
+  ivec3 offset = ivec3 (offset0, offset1, offset2), stride = ivec3 (stride0, stride1, stride2);
+  int entry = x * (groups + 1);
+  int q = table (entry).x;
+  ivec3 sum = ivec3 (1 << 21);
+  for (int g = 0; g < groups; g++) {
+    ivec4 w = table (entry + 1 + g);
+    Quad p = load_quad (offset, stride, colour, q + g, first_row + row);
+    sum += ivec3 (weigh (w, p.r), weigh (w, p.g), weigh (w, p.b));
+  }
+  uvec3 rgb = uvec3 (min (sum >> 22, ivec3 (255)));
+  scratch[row * width + x] = rgb.r | rgb.g << 8 | rgb.b << 16;
+}

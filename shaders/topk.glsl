@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * topk.glsl - scores as unsigned keys that order as the scores do. Three kernels make a top-k:
+ *
+ *   topk_keys    scores -> keys [n][padded count], in index order, the padding 0
+ *   topk_select  the k largest keys, lower index first among equals: candidates [n][k] of (key, index), in index order
+ *   topk_sort    candidates -> indices [n][k], descending
+ */
+uint
+key_of (float score)
+{
+  uint bits = floatBitsToUint (score);
+  /* NaN sorts below everything; every number's key is at least 1, so that padding (0) never wins. */
+  if ((bits & 0x7fffffffu) > 0x7f800000u)
+    return 1u;
+  return max ((bits & 0x80000000u) != 0u ? ~bits : bits | 0x80000000u, 1u);
+}
