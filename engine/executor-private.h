@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* executor-private.h - what executor.c prepares and run.c records. */
+#pragma once
+
+#include "engine/executor.h"
+#include "engine/graph/layout.h"
+#include "engine/half.h"
+#include "engine/ops/dispatch.h"
+
+struct _DeimExecutor {
+  DeimGpu *gpu;
+  DeimGraph *graph;
+  DeimLayouts *layouts;
+  DeimDispatchList *list;
+  gboolean half;   /* tensors and weights that allow it are stored as fp16 */
+  gsize alignment; /* of everything that is bound */
+
+  gsize arena_bytes;     /* a run's arena; */
+  gsize *tensor_offset;  /* by root id: in the arena, or in the weights for tensors with data */
+  gsize *scratch_offset; /* in the arena */
+
+  DeimGpuBuffer weights;
+  gsize weight_bytes;
+  gsize *blob_offset, *blob_bytes;
+
+  DeimPipelineKey *keys; /* by dispatch */
+  const DeimPipeline **pipelines;
+};
+
+DeimDispatch *deim_executor_dispatch (const DeimExecutor *executor, guint index);
+gboolean deim_executor_is_half (const DeimExecutor *executor, const DeimTensor *tensor);
+/* Bytes of a root tensor's storage. */
+gsize deim_executor_root_bytes (const DeimExecutor *executor, const DeimTensor *root);
+/* Dense [n][c][h][w] values into the storage of @tensor's root. */
+void deim_executor_pack (const DeimExecutor *executor, const DeimTensor *tensor, const gfloat *dense, guint8 *storage);

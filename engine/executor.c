@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* executor.c - from a graph to what every run of it shares: plan, pipelines, weights. */
+#include "executor-private.h"
+
+#include <string.h>
+
+#include "engine/error.h"
+#include "engine/graph/passes.h"
+#include "engine/graph/plan.h"
+
+/* -------------------------------------------------------------- dispatches */
+
+static gboolean
+make_dispatches (DeimExecutor *self, GError **error)
+{
+  const DeimGpuPolicy *policy = deim_gpu_get_policy (self->gpu);
+  DeimOpDevice device = { policy->subgroup_size, policy->on[DEIM_DECISION_CPU], policy->on[DEIM_DECISION_SHUFFLE],
+                          policy->on[DEIM_DECISION_SUBGROUP] };
+  self->list = deim_dispatch_list_new (self->layouts, &device);
+  for (guint i = 0; i < deim_graph_get_n_nodes (self->graph); i++) {
+    DeimNode *node = deim_graph_get_node (self->graph, i);
+    if (!node->op->dispatch)
+      continue;
+    self->list->node = node;
+    if (!node->op->dispatch (node, self->list, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+DeimDispatch *
+deim_executor_dispatch (const DeimExecutor *self, guint index)
+{
+  return &g_array_index (self->list->dispatches, DeimDispatch, index);
+}
+
+gboolean
+deim_executor_is_half (const DeimExecutor *self, const DeimTensor *tensor)
+{
+  const DeimTensor *root = deim_layouts_get (self->layouts, tensor)->root;
+  return self->half && tensor->type == DEIM_TYPE_FLOAT && !deim_layouts_get (self->layouts, root)->fp32;
+}
+
+gsize
+deim_executor_root_bytes (const DeimExecutor *self, const DeimTensor *root)
+{
+  gsize n = deim_layout_storage (deim_layouts_get (self->layouts, root), root);
+  return n * (root->type == DEIM_TYPE_INT ? 4 : deim_executor_is_half (self, root) ? 8 : 16);
+}
+
+/* --------------------------------------------------------------- the arena */
+
+static void
+extend (DeimPlanBlock *block, guint step)
+{
+  block->first = MIN (block->first, step);
+  block->last = MAX (block->last, step);
+}
+
+/* Roots live from the first dispatch that touches a part of them to the last; inputs and outputs to the ends. */
+static void
+plan_arena (DeimExecutor *self)
+{
+  guint n_tensors = deim_graph_get_n_tensors (self->graph), n_scratch = self->list->scratch->len;
+  guint steps = self->list->dispatches->len;
+  g_autofree DeimPlanBlock *lives = g_new0 (DeimPlanBlock, n_tensors + n_scratch);
+  for (guint i = 0; i < n_tensors + n_scratch; i++)
+    lives[i].first = G_MAXUINT;
+
+  for (guint step = 0; step < steps; step++) {
+    const DeimDispatch *d = deim_executor_dispatch (self, step);
+    for (guint b = 0; b < d->n_bind; b++) {
+      if (d->bind[b].tensor)
+        extend (&lives[deim_layouts_get (self->layouts, d->bind[b].tensor)->root->id], step);
+      else if (d->bind[b].scratch >= 0)
+        extend (&lives[n_tensors + (guint) d->bind[b].scratch], step);
+    }
+  }
+  for (guint i = 0; i < n_tensors; i++) {
+    DeimTensor *tensor = deim_graph_get_tensor (self->graph, i);
+    DeimPlanBlock *life = &lives[deim_layouts_get (self->layouts, tensor)->root->id];
+    if (tensor->kind == DEIM_TENSOR_INPUT)
+      extend (life, 0);
+    if (deim_graph_is_output (self->graph, tensor))
+      extend (life, steps);
+  }
+
+  g_autofree DeimPlanBlock *blocks = g_new0 (DeimPlanBlock, n_tensors + n_scratch);
+  g_autofree gsize **targets = g_new0 (gsize *, n_tensors + n_scratch);
+  guint n = 0;
+  self->tensor_offset = g_new0 (gsize, n_tensors);
+  self->scratch_offset = g_new0 (gsize, MAX (n_scratch, 1));
+  for (guint i = 0; i < n_tensors + n_scratch; i++) {
+    if (lives[i].first == G_MAXUINT)
+      continue;
+    const DeimTensor *tensor = i < n_tensors ? deim_graph_get_tensor (self->graph, i) : NULL;
+    if (tensor && tensor->data)
+      continue; /* parameters and constants lie with the weights */
+    blocks[n] = lives[i];
+    blocks[n].size = tensor ? deim_executor_root_bytes (self, tensor)
+                            : g_array_index (self->list->scratch, DeimScratch, i - n_tensors).bytes;
+    targets[n++] = tensor ? &self->tensor_offset[i] : &self->scratch_offset[i - n_tensors];
+  }
+  self->arena_bytes = deim_plan_solve (blocks, n, self->alignment);
+  for (guint i = 0; i < n; i++)
+    *targets[i] = blocks[i].offset;
+}
+
+/* -------------------------------------------------------------- the weights */
+
+/* NC4HW4 from dense values, four floats a vec4 or four halves. */
+void
+deim_executor_pack (const DeimExecutor *self, const DeimTensor *tensor, const gfloat *dense, guint8 *storage)
+{
+  const DeimLayout *layout = deim_layouts_get (self->layouts, tensor);
+  gboolean half = deim_executor_is_half (self, tensor);
+  gint positions = tensor->shape.h * tensor->shape.w;
+  for (gint n = 0; n < tensor->shape.n; n++)
+    for (gint p = 0; p < layout->blocks * 4; p++) {
+      gint c = deim_layout_logical (layout, p);
+      const gfloat *from = c < 0 ? NULL : dense + ((gsize) n * tensor->shape.c + c) * positions;
+      gsize at =
+          ((gsize) layout->first + (gsize) n * layout->batch_stride + (gsize) (p / 4) * layout->block_stride) * 4 +
+          p % 4;
+      for (gint i = 0; i < positions; i++) {
+        gfloat value = from ? from[i] : 0;
+        if (half)
+          ((guint16 *) storage)[at + 4 * (gsize) i] = deim_half_from_float (value);
+        else
+          ((gfloat *) storage)[at + 4 * (gsize) i] = value;
+      }
+    }
+}
+
+static gsize
+align_up (gsize value, gsize alignment)
+{
+  return (value + alignment - 1) / alignment * alignment;
+}
+
+static gboolean
+upload_weights (DeimExecutor *self, GError **error)
+{
+  guint n_tensors = deim_graph_get_n_tensors (self->graph), n_blobs = self->list->blobs->len;
+  g_autofree gboolean *bound = g_new0 (gboolean, n_tensors);
+  for (guint step = 0; step < self->list->dispatches->len; step++) {
+    const DeimDispatch *d = deim_executor_dispatch (self, step);
+    for (guint b = 0; b < d->n_bind; b++)
+      if (d->bind[b].tensor)
+        bound[deim_layouts_get (self->layouts, d->bind[b].tensor)->root->id] = TRUE;
+  }
+
+  gsize total = 0;
+  self->blob_offset = g_new0 (gsize, MAX (n_blobs, 1));
+  self->blob_bytes = g_new0 (gsize, MAX (n_blobs, 1));
+  for (guint i = 0; i < n_blobs; i++) {
+    const DeimBlob *blob = &g_array_index (self->list->blobs, DeimBlob, i);
+    self->blob_offset[i] = total;
+    self->blob_bytes[i] = blob->n * (self->half && !blob->keep_fp32 ? 2 : 4);
+    total = align_up (total + self->blob_bytes[i], self->alignment);
+  }
+  for (guint i = 0; i < n_tensors; i++) {
+    const DeimTensor *tensor = deim_graph_get_tensor (self->graph, i);
+    if (!bound[i] || !tensor->data)
+      continue;
+    self->tensor_offset[i] = total;
+    total = align_up (total + deim_executor_root_bytes (self, tensor), self->alignment);
+  }
+
+  g_autofree guint8 *staging = g_malloc0 (MAX (total, self->alignment));
+  for (guint i = 0; i < n_blobs; i++) {
+    const DeimBlob *blob = &g_array_index (self->list->blobs, DeimBlob, i);
+    if (self->half && !blob->keep_fp32)
+      for (gsize k = 0; k < blob->n; k++)
+        ((guint16 *) (staging + self->blob_offset[i]))[k] = deim_half_from_float (blob->data[k]);
+    else
+      memcpy (staging + self->blob_offset[i], blob->data, self->blob_bytes[i]);
+  }
+  for (guint i = 0; i < n_tensors; i++) {
+    const DeimTensor *tensor = deim_graph_get_tensor (self->graph, i);
+    if (bound[i] && tensor->data)
+      deim_executor_pack (self, tensor, tensor->data, staging + self->tensor_offset[i]);
+  }
+  self->weight_bytes = total;
+  return deim_gpu_buffer_init (&self->weights, self->gpu, DEIM_MEMORY_DEVICE, MAX (total, self->alignment), error) &&
+         deim_gpu_buffer_upload (&self->weights, self->gpu, 0, staging, MAX (total, self->alignment), error);
+}
+
+/* --------------------------------------------------------------- pipelines */
+
+static gboolean
+binding_is_half (const DeimExecutor *self, const DeimBinding *bind)
+{
+  if (bind->tensor)
+    return deim_executor_is_half (self, bind->tensor);
+  if (bind->blob >= 0)
+    return self->half && !g_array_index (self->list->blobs, DeimBlob, bind->blob).keep_fp32;
+  return FALSE;
+}
+
+static void
+make_key (const DeimExecutor *self, const DeimDispatch *d, DeimPipelineKey *key)
+{
+  const DeimGpuPolicy *policy = deim_gpu_get_policy (self->gpu);
+  gboolean texel = policy->on[DEIM_DECISION_TEXEL];
+  memset (key, 0, sizeof *key);
+  g_autofree gchar *name = g_strconcat (d->shader, texel ? ".texel" : ".ssbo", NULL);
+  key->shader = g_intern_string (name);
+  key->n_slots = d->n_bind;
+  guint32 half = 0;
+  for (guint b = 0; b < d->n_bind; b++) {
+    key->slots[b] = texel && d->bind[b].mode == DEIM_BIND_READ ? DEIM_SLOT_TEXEL : DEIM_SLOT_STORAGE;
+    if (binding_is_half (self, &d->bind[b]))
+      half |= 1u << b;
+  }
+  key->spec[0] = policy->subgroup_size;
+  key->spec[1] = d->local_size;
+  key->spec[2] = half;
+  key->spec[3] = d->shuffle;
+  memcpy (key->spec + 4, d->spec, d->n_spec * sizeof (guint32));
+  key->n_spec = 4 + d->n_spec;
+  key->push_bytes = d->n_push * sizeof (guint32);
+  key->required_subgroup_size = policy->subgroup_size;
+}
+
+typedef struct {
+  DeimExecutor *self;
+  GMutex lock;
+  GError *error;
+} PipelineJob;
+
+static void
+make_pipeline (gpointer index, gpointer data)
+{
+  PipelineJob *job = data;
+  guint i = GPOINTER_TO_UINT (index) - 1;
+  GError *error = NULL;
+  job->self->pipelines[i] = deim_gpu_get_pipeline (job->self->gpu, &job->self->keys[i], &error);
+  if (!error)
+    return;
+  g_mutex_lock (&job->lock);
+  if (job->error)
+    g_error_free (error);
+  else
+    job->error = error;
+  g_mutex_unlock (&job->lock);
+}
+
+/* Drivers compile in the calling thread, so several threads make start-up shorter. */
+static gboolean
+make_pipelines (DeimExecutor *self, GError **error)
+{
+  guint n = self->list->dispatches->len;
+  PipelineJob job = { self };
+  self->keys = g_new0 (DeimPipelineKey, MAX (n, 1));
+  self->pipelines = g_new0 (const DeimPipeline *, MAX (n, 1));
+  GThreadPool *pool = g_thread_pool_new (make_pipeline, &job, (gint) g_get_num_processors (), FALSE, NULL);
+  for (guint i = 0; i < n; i++) {
+    make_key (self, deim_executor_dispatch (self, i), &self->keys[i]);
+    g_thread_pool_push (pool, GUINT_TO_POINTER (i + 1), NULL);
+  }
+  g_thread_pool_free (pool, FALSE, TRUE);
+  if (job.error) {
+    g_propagate_error (error, job.error);
+    return FALSE;
+  }
+  deim_gpu_save_pipeline_cache (self->gpu);
+  return TRUE;
+}
+
+/* ------------------------------------------------------------------ object */
+
+DeimExecutor *
+deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboolean optimise, GError **error)
+{
+  g_autoptr (DeimExecutor) self = g_new0 (DeimExecutor, 1);
+  self->gpu = deim_gpu_ref (gpu);
+  self->graph = graph;
+  self->half = precision == DEIM_PRECISION_FP16 ||
+               (precision == DEIM_PRECISION_AUTO && deim_gpu_get_policy (gpu)->on[DEIM_DECISION_FP16]);
+  self->alignment = MAX (64, deim_gpu_get_properties (gpu)->binding_alignment);
+  if (optimise) {
+    deim_graph_fold (graph);
+    deim_graph_fuse (graph);
+  }
+  self->layouts = deim_layouts_new (graph, error);
+  if (!self->layouts || !make_dispatches (self, error))
+    return NULL;
+  plan_arena (self);
+  if (!upload_weights (self, error) || !make_pipelines (self, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+void
+deim_executor_free (DeimExecutor *self)
+{
+  if (!self)
+    return;
+  deim_gpu_buffer_finish (&self->weights, self->gpu);
+  deim_dispatch_list_free (self->list);
+  deim_layouts_free (self->layouts);
+  deim_graph_free (self->graph);
+  g_free (self->tensor_offset);
+  g_free (self->scratch_offset);
+  g_free (self->blob_offset);
+  g_free (self->blob_bytes);
+  g_free (self->keys);
+  g_free (self->pipelines);
+  deim_gpu_unref (self->gpu);
+  g_free (self);
+}
+
+DeimGraph *
+deim_executor_get_graph (DeimExecutor *self)
+{
+  return self->graph;
+}
+
+guint
+deim_executor_get_n_dispatches (const DeimExecutor *self)
+{
+  return self->list->dispatches->len;
+}
+
+gsize
+deim_executor_get_arena_bytes (const DeimExecutor *self)
+{
+  return self->arena_bytes;
+}
+
+gsize
+deim_executor_get_weight_bytes (const DeimExecutor *self)
+{
+  return self->weight_bytes;
+}
+
+void
+deim_executor_describe_dispatch (const DeimExecutor *self, guint index, DeimProfileEntry *ret)
+{
+  const DeimDispatch *d = deim_executor_dispatch (self, index);
+  memset (ret, 0, sizeof *ret);
+  g_strlcpy (ret->name, d->node->name ? d->node->name : d->node->op->name, sizeof ret->name);
+  g_strlcpy (ret->op, d->shader, sizeof ret->op);
+  g_strlcpy (ret->stage, d->node->stage ? d->node->stage : "", sizeof ret->stage);
+  ret->gflop = d->flop * 1e-9;
+}

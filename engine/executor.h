@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * executor.h - a graph made to run on a device: the one place where graph, ops
+ * and gpu meet.
+ *
+ *     graph ─ fold ─ fuse ─► layouts ─► dispatches ─► arena plan ─► pipelines, weights     DeimExecutor (once)
+ *                                                                    └► arena, commands     DeimRun (one a slot)
+ *
+ * Invariants:
+ *  1. Everything a run needs is made by deim_run_new(); submitting allocates nothing.
+ *  2. A barrier stands between two dispatches exactly where one touches bytes that the other writes.
+ *  3. A run's arena is its own; weights are shared by all runs and never written after deim_executor_new().
+ */
+#pragma once
+
+#include "engine/deim.h"
+#include "engine/gpu/gpu.h"
+#include "engine/graph/graph.h"
+
+/* Thread-safety: immutable after creation; any number of threads may make runs of it. */
+typedef struct _DeimExecutor DeimExecutor;
+
+/*
+ * Takes @graph, whose inputs and outputs are its DEIM_TENSOR_INPUT tensors and
+ * those marked by deim_graph_mark_output(). @optimise: fold and fuse first
+ * (tests of single ops go without). Errors: those of the device, and
+ * DEIM_ERROR_UNSUPPORTED for a graph that no kernel serves.
+ */
+DeimExecutor *deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboolean optimise,
+                                 GError **error);
+void deim_executor_free (DeimExecutor *executor);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimExecutor, deim_executor_free)
+
+DeimGraph *deim_executor_get_graph (DeimExecutor *executor); /* (transfer none) */
+guint deim_executor_get_n_dispatches (const DeimExecutor *executor);
+gsize deim_executor_get_arena_bytes (const DeimExecutor *executor);
+gsize deim_executor_get_weight_bytes (const DeimExecutor *executor);
+/* Name, op, stage and arithmetic of dispatch @index; `ms` is left 0. */
+void deim_executor_describe_dispatch (const DeimExecutor *executor, guint index, DeimProfileEntry *ret);
+
+typedef enum {
+  DEIM_RUN_HOST_INPUTS = 1 << 0, /* inputs come through deim_run_write(), else a kernel writes deim_run_get_slot() */
+  DEIM_RUN_TIMESTAMPS = 1 << 1,  /* a mark before the first and after every dispatch */
+  DEIM_RUN_POISON = 1 << 2,      /* the arena starts as NaN: for tests, which find unwritten elements so */
+} DeimRunFlags;
+
+/* Thread-safety: one call at a time per run. */
+typedef struct _DeimRun DeimRun;
+
+DeimRun *deim_run_new (DeimExecutor *executor, DeimRunFlags flags, GError **error);
+void deim_run_free (DeimRun *run); /* waits until it is no longer pending; before its executor */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimRun, deim_run_free)
+
+DeimCommands *deim_run_get_commands (DeimRun *run);
+/* Where @tensor lies in the run's arena. @ret_half: stored as fp16. */
+void deim_run_get_slot (DeimRun *run, const DeimTensor *tensor, DeimSlot *ret_slot, gboolean *ret_half);
+/* Puts dense [n][c][h][w] values of input @tensor in place for the next submit. */
+void deim_run_write (DeimRun *run, const DeimTensor *tensor, const gfloat *dense);
+/* Fetches output @tensor after the run has finished, dense; int32 for integer tensors. */
+void deim_run_read (DeimRun *run, const DeimTensor *tensor, gpointer dense);
+/* Milliseconds of every dispatch of the last finished run; FALSE where not measured. */
+gboolean deim_run_get_times (DeimRun *run, gdouble *ret_ms);
+/* Submits and waits. */
+gboolean deim_run_execute (DeimRun *run, GError **error);

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* run.c - one arena and one prerecorded command buffer of a network. */
+#include <string.h>
+
+#include "engine/error.h"
+#include "executor-private.h"
+
+/* An input or output as it passes between the arena and mapped memory. */
+typedef struct {
+  const DeimTensor *tensor;
+  gsize offset; /* in the staging buffer of its direction */
+} Transfer;
+
+struct _DeimRun {
+  DeimExecutor *executor;
+  DeimRunFlags flags;
+  DeimGpuBuffer arena, upload, readback;
+  GArray *inputs, *outputs; /* of Transfer */
+  DeimCommands *commands;
+};
+
+/* Byte ranges of the arena touched since the last barrier. */
+typedef struct {
+  gsize begin, end;
+  gboolean write;
+} Access;
+
+static gsize
+element_bytes (const DeimRun *self, const DeimTensor *tensor)
+{
+  return tensor->type == DEIM_TYPE_INT ? 4 : deim_executor_is_half (self->executor, tensor) ? 8 : 16;
+}
+
+/* The bytes of the arena between a tensor's first and last element. */
+static Access
+tensor_access (const DeimRun *self, const DeimTensor *tensor, gboolean write)
+{
+  const DeimLayout *layout = deim_layouts_get (self->executor->layouts, tensor);
+  gsize base = self->executor->tensor_offset[layout->root->id], unit = element_bytes (self, tensor);
+  if (tensor->type == DEIM_TYPE_INT)
+    return (Access){ base, base + deim_executor_root_bytes (self->executor, tensor), write };
+  gsize last = (gsize) layout->first + (gsize) (tensor->shape.n - 1) * layout->batch_stride +
+               (gsize) (layout->blocks - 1) * layout->block_stride + (gsize) tensor->shape.h * tensor->shape.w;
+  return (Access){ base + (gsize) layout->first * unit, base + last * unit, write };
+}
+
+static gboolean
+conflicts (const GArray *accesses, const Access *access)
+{
+  for (guint i = 0; i < accesses->len; i++) {
+    const Access *other = &g_array_index (accesses, Access, i);
+    if ((access->write || other->write) && access->begin < other->end && other->begin < access->end)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+static void
+make_slot (const DeimRun *self, const DeimBinding *bind, DeimSlot *slot)
+{
+  const DeimExecutor *executor = self->executor;
+  gboolean half = FALSE;
+  slot->buffer = self->arena.buffer;
+  if (bind->tensor) {
+    const DeimTensor *root = deim_layouts_get (executor->layouts, bind->tensor)->root;
+    if (root->data)
+      slot->buffer = executor->weights.buffer;
+    slot->offset = executor->tensor_offset[root->id];
+    slot->range = deim_executor_root_bytes (executor, root);
+    half = deim_executor_is_half (executor, root);
+  } else if (bind->blob >= 0) {
+    slot->buffer = executor->weights.buffer;
+    slot->offset = executor->blob_offset[bind->blob];
+    slot->range = executor->blob_bytes[bind->blob];
+    half = executor->half && !g_array_index (executor->list->blobs, DeimBlob, bind->blob).keep_fp32;
+  } else {
+    slot->offset = executor->scratch_offset[bind->scratch];
+    slot->range = g_array_index (executor->list->scratch, DeimScratch, bind->scratch).bytes;
+  }
+  slot->texel_format = half ? VK_FORMAT_R16G16B16A16_SFLOAT : VK_FORMAT_R32G32B32A32_SFLOAT;
+}
+
+static gboolean
+record_dispatches (DeimRun *self, GError **error)
+{
+  DeimExecutor *executor = self->executor;
+  gboolean timestamps = (self->flags & DEIM_RUN_TIMESTAMPS) != 0;
+  g_autoptr (GArray) accesses = g_array_new (FALSE, FALSE, sizeof (Access));
+  g_autoptr (GArray) mine = g_array_new (FALSE, FALSE, sizeof (Access));
+
+  if (timestamps)
+    deim_commands_timestamp (self->commands, 0);
+  for (guint i = 0; i < executor->list->dispatches->len; i++) {
+    const DeimDispatch *d = deim_executor_dispatch (executor, i);
+    DeimSlot slots[DEIM_MAX_BINDINGS] = { 0 };
+    gboolean wait = FALSE;
+    g_array_set_size (mine, 0);
+    for (guint b = 0; b < d->n_bind; b++) {
+      const DeimBinding *bind = &d->bind[b];
+      make_slot (self, bind, &slots[b]);
+      Access access = { slots[b].offset, slots[b].offset + slots[b].range, bind->mode == DEIM_BIND_WRITE };
+      if (slots[b].buffer != self->arena.buffer)
+        continue; /* weights are never written */
+      if (bind->tensor)
+        access = tensor_access (self, bind->tensor, access.write);
+      wait |= conflicts (accesses, &access);
+      g_array_append_val (mine, access);
+    }
+    if (wait) {
+      deim_commands_barrier (self->commands, FALSE);
+      g_array_set_size (accesses, 0);
+    }
+    g_array_append_vals (accesses, mine->data, mine->len);
+    if (!deim_commands_dispatch (self->commands, executor->pipelines[i], &executor->keys[i], slots, d->push, d->groups,
+                                 error))
+      return FALSE;
+    if (timestamps)
+      deim_commands_timestamp (self->commands, i + 1);
+  }
+  return TRUE;
+}
+
+static gboolean
+record (DeimRun *self, GError **error)
+{
+  DeimExecutor *executor = self->executor;
+  if (!deim_commands_begin (self->commands, error))
+    return FALSE;
+  if (self->flags & DEIM_RUN_POISON) {
+    deim_commands_fill (self->commands, self->arena.buffer, 0, self->arena.size,
+                        0x7fc07fc0); /* NaN as float and half */
+    deim_commands_barrier (self->commands, FALSE);
+  }
+  if (self->flags & DEIM_RUN_HOST_INPUTS) {
+    for (guint i = 0; i < self->inputs->len; i++) {
+      const Transfer *t = &g_array_index (self->inputs, Transfer, i);
+      deim_commands_copy (self->commands, self->upload.buffer, t->offset, self->arena.buffer,
+                          executor->tensor_offset[t->tensor->id], deim_executor_root_bytes (executor, t->tensor));
+    }
+    deim_commands_barrier (self->commands, FALSE);
+  }
+  if (!record_dispatches (self, error))
+    return FALSE;
+  deim_commands_barrier (self->commands, FALSE);
+  for (guint i = 0; i < self->outputs->len; i++) {
+    const Transfer *t = &g_array_index (self->outputs, Transfer, i);
+    const DeimTensor *root = deim_layouts_get (executor->layouts, t->tensor)->root;
+    deim_commands_copy (self->commands, self->arena.buffer, executor->tensor_offset[root->id], self->readback.buffer,
+                        t->offset, deim_executor_root_bytes (executor, root));
+  }
+  deim_commands_barrier (self->commands, TRUE);
+  return deim_commands_end (self->commands, error);
+}
+
+/* Lists the tensors that pass in or out, and returns the bytes of staging that they need. */
+static gsize
+list_transfers (DeimRun *self, GArray *transfers, gboolean outputs)
+{
+  const DeimGraph *graph = self->executor->graph;
+  gsize total = 0;
+  for (guint i = 0; i < deim_graph_get_n_tensors (graph); i++) {
+    const DeimTensor *tensor = deim_graph_get_tensor (graph, i);
+    if (outputs ? !deim_graph_is_output (graph, tensor) : tensor->kind != DEIM_TENSOR_INPUT)
+      continue;
+    const DeimTensor *root = deim_layouts_get (self->executor->layouts, tensor)->root;
+    Transfer transfer = { tensor, total };
+    g_array_append_val (transfers, transfer);
+    gsize bytes = deim_executor_root_bytes (self->executor, root);
+    total += (bytes + self->executor->alignment - 1) / self->executor->alignment * self->executor->alignment;
+  }
+  return total;
+}
+
+DeimRun *
+deim_run_new (DeimExecutor *executor, DeimRunFlags flags, GError **error)
+{
+  g_autoptr (DeimRun) self = g_new0 (DeimRun, 1);
+  DeimGpu *gpu = executor->gpu;
+  guint n = executor->list->dispatches->len;
+  self->executor = executor;
+  self->flags = flags;
+  self->inputs = g_array_new (FALSE, FALSE, sizeof (Transfer));
+  self->outputs = g_array_new (FALSE, FALSE, sizeof (Transfer));
+  gsize in_bytes = list_transfers (self, self->inputs, FALSE);
+  gsize out_bytes = list_transfers (self, self->outputs, TRUE);
+  gsize least = executor->alignment;
+  self->commands = deim_commands_new (gpu, n, flags & DEIM_RUN_TIMESTAMPS ? n + 1 : 0, error);
+  if (!self->commands ||
+      !deim_gpu_buffer_init (&self->arena, gpu, DEIM_MEMORY_DEVICE, MAX (executor->arena_bytes, least), error) ||
+      ((flags & DEIM_RUN_HOST_INPUTS) &&
+       !deim_gpu_buffer_init (&self->upload, gpu, DEIM_MEMORY_UPLOAD, MAX (in_bytes, least), error)) ||
+      !deim_gpu_buffer_init (&self->readback, gpu, DEIM_MEMORY_READBACK, MAX (out_bytes, least), error) ||
+      !record (self, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+void
+deim_run_free (DeimRun *self)
+{
+  if (!self)
+    return;
+  deim_commands_free (self->commands);
+  deim_gpu_buffer_finish (&self->arena, self->executor->gpu);
+  deim_gpu_buffer_finish (&self->upload, self->executor->gpu);
+  deim_gpu_buffer_finish (&self->readback, self->executor->gpu);
+  g_array_unref (self->inputs);
+  g_array_unref (self->outputs);
+  g_free (self);
+}
+
+DeimCommands *
+deim_run_get_commands (DeimRun *self)
+{
+  return self->commands;
+}
+
+void
+deim_run_get_slot (DeimRun *self, const DeimTensor *tensor, DeimSlot *ret_slot, gboolean *ret_half)
+{
+  DeimBinding bind = { DEIM_BIND_WRITE, (DeimTensor *) tensor, -1, -1 };
+  make_slot (self, &bind, ret_slot);
+  *ret_half = deim_executor_is_half (self->executor, tensor);
+}
+
+static const Transfer *
+find_transfer (const GArray *transfers, const DeimTensor *tensor)
+{
+  for (guint i = 0; i < transfers->len; i++)
+    if (g_array_index (transfers, Transfer, i).tensor == tensor)
+      return &g_array_index (transfers, Transfer, i);
+  return NULL;
+}
+
+void
+deim_run_write (DeimRun *self, const DeimTensor *tensor, const gfloat *dense)
+{
+  const Transfer *t = find_transfer (self->inputs, tensor);
+  g_return_if_fail (t && self->upload.map);
+  deim_executor_pack (self->executor, tensor, dense, self->upload.map + t->offset);
+}
+
+void
+deim_run_read (DeimRun *self, const DeimTensor *tensor, gpointer dense)
+{
+  const Transfer *t = find_transfer (self->outputs, tensor);
+  g_return_if_fail (t);
+  const guint8 *storage = self->readback.map + t->offset;
+  if (tensor->type == DEIM_TYPE_INT) {
+    memcpy (dense, storage, deim_executor_root_bytes (self->executor, tensor));
+    return;
+  }
+  const DeimLayout *layout = deim_layouts_get (self->executor->layouts, tensor);
+  gboolean half = deim_executor_is_half (self->executor, tensor);
+  gint positions = tensor->shape.h * tensor->shape.w;
+  gfloat *out = dense;
+  for (gint n = 0; n < tensor->shape.n; n++)
+    for (gint c = 0; c < tensor->shape.c; c++) {
+      gint p = deim_layout_channel (layout, c);
+      gsize at =
+          ((gsize) layout->first + (gsize) n * layout->batch_stride + (gsize) (p / 4) * layout->block_stride) * 4 +
+          p % 4;
+      for (gint i = 0; i < positions; i++, at += 4)
+        *out++ = half ? deim_half_to_float (((const guint16 *) storage)[at]) : ((const gfloat *) storage)[at];
+    }
+}
+
+gboolean
+deim_run_get_times (DeimRun *self, gdouble *ret_ms)
+{
+  guint n = self->executor->list->dispatches->len;
+  g_autofree gdouble *marks = g_new0 (gdouble, n + 1);
+  if (!(self->flags & DEIM_RUN_TIMESTAMPS) || !deim_commands_get_timestamps (self->commands, marks, n + 1))
+    return FALSE;
+  for (guint i = 0; i < n; i++)
+    ret_ms[i] = marks[i + 1] - marks[i];
+  return TRUE;
+}
+
+gboolean
+deim_run_execute (DeimRun *self, GError **error)
+{
+  guint64 value;
+  return deim_gpu_submit (self->executor->gpu, &self->commands, 1, &value, error) &&
+         deim_gpu_wait (self->executor->gpu, value, error);
+}
