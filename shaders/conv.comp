@@ -3,10 +3,13 @@
 /*
  * conv: dense convolution and linear layers as an implicit matrix product, with bias, residual, activation and affine.
  *
- *   x [n][ci4][ih*iw] vec4      w panels [co / (4*CO4)][ CO4 vec4 of bias | taps x ci4 x 4 (input lane) x CO4 vec4 ]
+ *   x [n][ci4][ih*iw] vec4      w panels [co / (4*CO4)][ CO4 vec4 of bias | steps x 4 (input lane) x CO4 vec4 ]
  *   r [n][co4][oh*ow] vec4      y [n][co4][oh*ow] vec4
  *
  *   y[co][p] = epilogue (bias[co] + sum over tap, ci of w[tap][ci][co] * x[ci][p * stride + tap - pad])
+ *
+ * A step is one input block of one tap; there are taps * ci4 of them, and where that is odd one more of zero weights,
+ * because the loop takes two at a time: every turn of it costs lavapipe a pass over all accumulators.
  *
  * An invocation owns CO4 blocks of output channels at PX positions, LOCAL apart:
  *
@@ -24,6 +27,7 @@
 
 layout (constant_id = 4) const int CO4 = 4;
 layout (constant_id = 5) const int PX = 4;
+layout (constant_id = 6) const bool POINTWISE = false; /* 1x1, stride 1, no padding: positions map to themselves */
 
 READ (0, x)
 READ (1, w)
@@ -38,32 +42,26 @@ layout (push_constant) uniform Push {
   float lo, hi, scale, shift;
 };
 
-#define STEP_VEC4 (4 * CO4) /* weights of one input block */
+#define STEP_VEC4 (4 * CO4) /* weights of a step */
 
-int base[PX]; /* x index of the position's current tap in block 0 */
-bool inside[PX];
+int oy[PX], ox[PX]; /* of the positions */
 vec4 acc[PX * CO4];
-
 vec4 wv[2 * STEP_VEC4]; /* SHUFFLE: the weights of two steps, the same in every lane */
 
-/* Loads the weights of @n vec4 from @index on, each lane another one, and passes them round. */
-#define LOAD_WEIGHTS(N)                                                                                                \
-  if (SHUFFLE) {                                                                                                       \
-    [[unroll]] for (int q = 0; q < N; q += int (SUBGROUP)) {                                                           \
-      vec4 mine = w (index + min (q + int (gl_SubgroupInvocationID), N - 1));                                          \
-      [[unroll]] for (int l = 0; l < int (SUBGROUP); l++)                                                              \
-        if (q + l < N)                                                                                                 \
-          wv[q + l] = subgroupShuffle (mine, uint (l));                                                                \
-    }                                                                                                                  \
-  }
-
-/* acc += w[4 lanes of input block ci][CO4 blocks] * x, the weights beginning at the step's vec4 number @first */
+/* acc += w[4 lanes of input block ci of tap (ky, kx)][CO4 blocks] * x, the weights from @index + @first on */
 void
-multiply (int ci, int index, int first)
+multiply (int n, int ky, int kx, int ci, int index, int first)
 {
   vec4 xv[PX];
-  [[unroll]] for (int j = 0; j < PX; j++)
-    xv[j] = inside[j] ? x (base[j] + ci * px.block) : vec4 (0.0);
+  [[unroll]] for (int j = 0; j < PX; j++) {
+    if (POINTWISE) {
+      xv[j] = x (at (px, n, ci, ox[j]));
+    } else {
+      int iy = oy[j] + ky, ix = ox[j] + kx;
+      bool inside = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
+      xv[j] = inside ? x (at (px, n, ci, iy * iw + ix)) : vec4 (0.0);
+    }
+  }
   [[unroll]] for (int l = 0; l < 4; l++)
     [[unroll]] for (int c = 0; c < CO4; c++) {
       vec4 weight;
@@ -82,14 +80,14 @@ main ()
   int panel = int (gl_WorkGroupID.x), n = int (gl_WorkGroupID.z);
   int local = int (gl_WorkGroupSize.x);
   int first = int (gl_WorkGroupID.y) * local * PX + int (gl_LocalInvocationIndex);
-  int taps = kernel * kernel;
-  int index = panel * (CO4 + taps * ci4 * STEP_VEC4);
+  int steps = (kernel * kernel * ci4 + 1) & ~1;
+  int index = panel * (CO4 + steps * STEP_VEC4);
 
-  int oy[PX], ox[PX];
   [[unroll]] for (int j = 0; j < PX; j++) {
     int p = min (first + j * local, positions - 1); /* past the end: computed, not stored */
-    oy[j] = p / ow;
-    ox[j] = p - oy[j] * ow;
+    oy[j] = POINTWISE ? 0 : p / ow;
+    ox[j] = POINTWISE ? p : (p - oy[j] * ow) * stride - pad_left;
+    oy[j] = oy[j] * stride - pad_top;
   }
   [[unroll]] for (int c = 0; c < CO4; c++) {
     vec4 bias = w (index + c);
@@ -98,26 +96,31 @@ main ()
   }
   index += CO4;
 
-  for (int ky = 0; ky < kernel; ky++)
-    for (int kx = 0; kx < kernel; kx++) {
-      [[unroll]] for (int j = 0; j < PX; j++) {
-        int iy = oy[j] * stride + ky - pad_top, ix = ox[j] * stride + kx - pad_left;
-        inside[j] = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
-        base[j] = at (px, n, 0, iy * iw + ix);
-      }
-      int ci = 0;
-      for (; ci + 1 < ci4; ci += 2) {
-        LOAD_WEIGHTS (2 * STEP_VEC4)
-        multiply (ci, index, 0);
-        multiply (ci + 1, index, STEP_VEC4);
-        index += 2 * STEP_VEC4;
-      }
-      if (ci < ci4) {
-        LOAD_WEIGHTS (STEP_VEC4)
-        multiply (ci, index, 0);
-        index += STEP_VEC4;
+  int ky = 0, kx = 0, ci = 0;
+  for (int step = 0; step < steps; step += 2) {
+    if (SHUFFLE) {
+      [[unroll]] for (int q = 0; q < 2 * STEP_VEC4; q += int (SUBGROUP)) {
+        vec4 mine = w (index + min (q + int (gl_SubgroupInvocationID), 2 * STEP_VEC4 - 1));
+        [[unroll]] for (int l = 0; l < int (SUBGROUP); l++)
+          if (q + l < 2 * STEP_VEC4)
+            wv[q + l] = subgroupShuffle (mine, uint (l));
       }
     }
+    [[unroll]] for (int part = 0; part < 2; part++) {
+      /* the step of zeros reads the last block again */
+      multiply (n, ky, kx, ci, index, part * STEP_VEC4);
+      if (POINTWISE) {
+        ci = min (ci + 1, ci4 - 1);
+      } else if (++ci == ci4) {
+        ci = 0;
+        if (++kx == kernel) {
+          kx = 0;
+          ky = min (ky + 1, kernel - 1);
+        }
+      }
+    }
+    index += 2 * STEP_VEC4;
+  }
 
   [[unroll]] for (int c = 0; c < CO4; c++)
     [[unroll]] for (int j = 0; j < PX; j++) {

@@ -25,6 +25,7 @@ struct Colour {
   int y0, c0, y, rv, gu, gv, bu;
 };
 const int COLOUR_BITS = 18;
+const bool YUV = LAYOUT >= PLANAR;
 
 struct Quad {
   ivec4 r, g, b;
@@ -43,50 +44,42 @@ level (ivec4 sum)
   return clamp (sum >> COLOUR_BITS, 0, 255);
 }
 
-/* Luma of a quad; for PACKED422 @pair is its two words. */
-ivec4
-luma (ivec3 offset, ivec3 stride, int q, int row, out uvec2 pair)
-{
-  int base = offset.x + row * stride.x;
-  pair = uvec2 (0);
-  if (LAYOUT == PLANAR16 || LAYOUT == SEMIPLANAR16) {
-    bool high = LAYOUT == SEMIPLANAR16;
-    return ivec4 (tens (frame (base + 2 * q), high), tens (frame (base + 2 * q + 1), high));
-  }
-  if (LAYOUT == PACKED422) {
-    pair = uvec2 (frame (base + 2 * q), frame (base + 2 * q + 1));
-    ivec4 a = bytes (pair.x), b = bytes (pair.y);
-    return AT0 == 0 ? ivec4 (a.xz, b.xz) : ivec4 (a.yw, b.yw);
-  }
-  return bytes (frame (base + q));
-}
-
-/* Chroma of a quad whose columns share it in pairs: u0, u1, v0, v1. */
-ivec4
-chroma (ivec3 offset, ivec3 stride, int q, int row, uvec2 pair)
+/* What chroma adds to red, green and blue of a quad's pixels, before the shift. */
+Quad
+load_chroma (ivec3 offset, ivec3 stride, Colour k, int q, int row)
 {
   int crow = row >> CHROMA_Y;
   int ubase = offset.y + crow * stride.y, vbase = offset.z + crow * stride.z;
-  if (LAYOUT == PACKED422)
-    return ivec4 (byte_of (uvec4 (pair, 0, 0), AT1).xy, byte_of (uvec4 (pair, 0, 0), AT2).xy);
-  if (LAYOUT == SEMIPLANAR) {
-    ivec4 c = bytes (frame (ubase + q));
-    return AT1 == 0 ? c.xzyw : c.ywxz;
+  if (CHROMA_X == 0) {
+    ivec4 u = bytes (frame (ubase + q)) - k.c0, v = bytes (frame (vbase + q)) - k.c0;
+    return Quad (k.rv * v, k.gu * u + k.gv * v, k.bu * u);
   }
-  if (LAYOUT == SEMIPLANAR16) {
-    ivec4 c = ivec4 (tens (frame (ubase + 2 * q), true), tens (frame (ubase + 2 * q + 1), true));
-    return AT1 == 0 ? c.xzyw : c.ywxz;
+  ivec4 c; /* u0, u1, v0, v1 */
+  if (LAYOUT == PACKED422) {
+    uvec4 w = uvec4 (frame (ubase + 2 * q), frame (ubase + 2 * q + 1), 0, 0);
+    c = ivec4 (byte_of (w, AT1).xy, byte_of (w, AT2).xy);
+  } else if (LAYOUT == SEMIPLANAR) {
+    c = bytes (frame (ubase + q));
+    c = AT1 == 0 ? c.xzyw : c.ywxz;
+  } else if (LAYOUT == SEMIPLANAR16) {
+    c = ivec4 (tens (frame (ubase + 2 * q), true), tens (frame (ubase + 2 * q + 1), true));
+    c = AT1 == 0 ? c.xzyw : c.ywxz;
+  } else if (LAYOUT == PLANAR16) {
+    c = ivec4 (tens (frame (ubase + q), false), tens (frame (vbase + q), false));
+  } else {
+    uint half_word = 16u * uint (q & 1);
+    uint u = frame (ubase + (q >> 1)) >> half_word, v = frame (vbase + (q >> 1)) >> half_word;
+    c = ivec4 (u & 255u, u >> 8 & 255u, v & 255u, v >> 8 & 255u);
   }
-  if (LAYOUT == PLANAR16)
-    return ivec4 (tens (frame (ubase + q), false), tens (frame (vbase + q), false));
-  uint half_word = 16u * uint (q & 1);
-  uint u = frame (ubase + (q >> 1)) >> half_word, v = frame (vbase + (q >> 1)) >> half_word;
-  return ivec4 (u & 255u, u >> 8 & 255u, v & 255u, v >> 8 & 255u);
+  c -= k.c0;
+  ivec2 r = k.rv * c.zw, g = k.gu * c.xy + k.gv * c.zw, b = k.bu * c.xy;
+  return Quad (r.xxyy, g.xxyy, b.xxyy);
 }
 
-/* @offset, @stride: words of each plane, in the order R G B or Y U V. */
+/* @offset, @stride: words of each plane, in the order R G B or Y U V. @chroma: load_chroma() of the same quad and row,
+ * or of another row that shares it; not looked at for RGB and gray. */
 Quad
-load_quad (ivec3 offset, ivec3 stride, Colour k, int q, int row)
+load_quad (ivec3 offset, ivec3 stride, Colour k, int q, int row, Quad chroma)
 {
   Quad p;
   int base = offset.x + row * stride.x;
@@ -97,10 +90,7 @@ load_quad (ivec3 offset, ivec3 stride, Colour k, int q, int row)
   if (LAYOUT == RGB32) {
     int i = base + 4 * q;
     uvec4 w = uvec4 (frame (i), frame (i + 1), frame (i + 2), frame (i + 3));
-    p.r = byte_of (w, AT0);
-    p.g = byte_of (w, AT1);
-    p.b = byte_of (w, AT2);
-    return p;
+    return Quad (byte_of (w, AT0), byte_of (w, AT1), byte_of (w, AT2));
   }
   if (LAYOUT == RGB24) {
     int i = base + 3 * q;
@@ -112,20 +102,16 @@ load_quad (ivec3 offset, ivec3 stride, Colour k, int q, int row)
     return p;
   }
 
-  uvec2 pair;
-  ivec4 y = (luma (offset, stride, q, row, pair) - k.y0) * k.y + (1 << (COLOUR_BITS - 1));
-  if (CHROMA_X == 1) {
-    ivec4 c = chroma (offset, stride, q, row, pair) - k.c0;
-    ivec2 r = k.rv * c.zw, g = k.gu * c.xy + k.gv * c.zw, b = k.bu * c.xy;
-    p.r = level (y + r.xxyy);
-    p.g = level (y + g.xxyy);
-    p.b = level (y + b.xxyy);
+  ivec4 y;
+  if (LAYOUT == PLANAR16 || LAYOUT == SEMIPLANAR16) {
+    bool high = LAYOUT == SEMIPLANAR16;
+    y = ivec4 (tens (frame (base + 2 * q), high), tens (frame (base + 2 * q + 1), high));
+  } else if (LAYOUT == PACKED422) {
+    ivec4 a = bytes (frame (base + 2 * q)), b = bytes (frame (base + 2 * q + 1));
+    y = AT0 == 0 ? ivec4 (a.xz, b.xz) : ivec4 (a.yw, b.yw);
   } else {
-    ivec4 u = bytes (frame (offset.y + row * stride.y + q)) - k.c0;
-    ivec4 v = bytes (frame (offset.z + row * stride.z + q)) - k.c0;
-    p.r = level (y + k.rv * v);
-    p.g = level (y + k.gu * u + k.gv * v);
-    p.b = level (y + k.bu * u);
+    y = bytes (frame (base + q));
   }
-  return p;
+  y = (y - k.y0) * k.y + (1 << (COLOUR_BITS - 1));
+  return Quad (level (y + chroma.r), level (y + chroma.g), level (y + chroma.b));
 }

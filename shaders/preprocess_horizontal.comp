@@ -9,7 +9,7 @@
  *
  *   scratch[row][x] = (sum over pixels of RGB (pixel) * weight + half) >> 22, as Pillow rounds it
  *
- * Invocations lie along x; a workgroup is a piece of one row.
+ * Invocations lie along x; each makes two rows, which share the weights and, where the format shares them, U and V.
  */
 #extension GL_GOOGLE_include_directive : require
 #include "io.glsl"
@@ -19,8 +19,8 @@ READ_WORDS4 (1, table)
 WRITE_RAW (2, scratch)
 
 layout (push_constant) uniform Push {
-  int width, groups;
-  int first_row;         /* of the region, in the staged planes */
+  int width, rows, groups;
+  int first_row; /* of the region, in the staged planes: 0, or 1 where it begins inside a chroma row */
   int offset0, offset1, offset2;
   int stride0, stride1, stride2;
   Colour colour;
@@ -34,20 +34,35 @@ weigh (ivec4 w, ivec4 p)
 }
 
 void
+store (int x, int row, ivec3 sum)
+{
+  uvec3 rgb = uvec3 (min (sum >> 22, ivec3 (255)));
+  if (row >= 0 && row < rows)
+    scratch[row * width + x] = rgb.r | rgb.g << 8 | rgb.b << 16;
+}
+
+void
 main ()
 {
-  int x = int (gl_GlobalInvocationID.x), row = int (gl_WorkGroupID.y);
+  int x = int (gl_GlobalInvocationID.x), row = 2 * int (gl_WorkGroupID.y);
   if (x >= width)
     return;
   ivec3 offset = ivec3 (offset0, offset1, offset2), stride = ivec3 (stride0, stride1, stride2);
   int entry = x * (groups + 1);
   int q = table (entry).x;
-  ivec3 sum = ivec3 (1 << 21);
-  for (int g = 0; g < groups; g++) {
+  ivec3 even = ivec3 (1 << 21), odd = even;
+  for (int g = 0; g < groups; g++, q++) {
     ivec4 w = table (entry + 1 + g);
-    Quad p = load_quad (offset, stride, colour, q + g, first_row + row);
-    sum += ivec3 (weigh (w, p.r), weigh (w, p.g), weigh (w, p.b));
+    Quad chroma, p;
+    if (YUV)
+      chroma = load_chroma (offset, stride, colour, q, row);
+    p = load_quad (offset, stride, colour, q, row, chroma);
+    even += ivec3 (weigh (w, p.r), weigh (w, p.g), weigh (w, p.b));
+    if (YUV && CHROMA_Y == 0)
+      chroma = load_chroma (offset, stride, colour, q, row + 1);
+    p = load_quad (offset, stride, colour, q, row + 1, chroma);
+    odd += ivec3 (weigh (w, p.r), weigh (w, p.g), weigh (w, p.b));
   }
-  uvec3 rgb = uvec3 (min (sum >> 22, ivec3 (255)));
-  scratch[row * width + x] = rgb.r | rgb.g << 8 | rgb.b << 16;
+  store (x, row - first_row, even);
+  store (x, row - first_row + 1, odd);
 }

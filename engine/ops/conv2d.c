@@ -148,14 +148,16 @@ push_epilogue (DeimDispatch *d, const DeimEpilogue *e)
   deim_dispatch_push_float (d, e->shift);
 }
 
-/* Panels of shaders/conv.comp: per @co4 blocks of output channels the biases, then the weights [tap][ci4][lane][co]. */
+/* Panels of shaders/conv.comp: per @co4 blocks of output channels the biases, then the weights [tap][ci4][lane][co], and
+ * a step of zeros where the number of steps (tap, ci4) is odd. */
 static gfloat *
 pack_panels (const DeimNode *node, const DeimLayout *in, const DeimLayout *out, gint co4, gsize *ret_n)
 {
   const DeimTensor *weight = node->in[1], *bias = node->in[2];
   gint taps = weight->shape.h * weight->shape.w, channels = weight->shape.c;
   gint panels = (out->blocks + co4 - 1) / co4, wide = 4 * co4;
-  gsize panel = (gsize) wide * (1 + (gsize) taps * in->blocks * 4);
+  gsize steps = (gsize) (taps * in->blocks + 1) / 2 * 2;
+  gsize panel = (gsize) wide * (1 + steps * 4);
   gfloat *packed = g_new0 (gfloat, panel * panels);
   for (gint o = 0; o < out->blocks * 4; o++) {
     gint co = deim_layout_logical (out, o);
@@ -183,7 +185,9 @@ dispatch_dense (const DeimNode *node, DeimDispatchList *list)
   const DeimConvAttrs *a = &node->attrs.conv;
   const DeimLayout *in = deim_dispatch_layout (list, x), *out = deim_dispatch_layout (list, y);
   gint positions = y->shape.h * y->shape.w;
-  gint co4 = out->blocks == 1 ? 1 : 4, px = 4;
+  gint co4 = out->blocks == 1 ? 1 : out->blocks == 2 ? 2 : 4, px = 4;
+  gboolean pointwise = node->in[1]->shape.h == 1 && a->stride == 1 && a->pad_top + a->pad_left + a->pad_bottom +
+                       a->pad_right == 0;
   gsize n;
   g_autofree gfloat *packed = pack_panels (node, in, out, co4, &n);
 
@@ -195,6 +199,7 @@ dispatch_dense (const DeimNode *node, DeimDispatchList *list)
   deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
   deim_dispatch_spec (d, (guint32) co4);
   deim_dispatch_spec (d, (guint32) px);
+  deim_dispatch_spec (d, pointwise);
   deim_dispatch_push_place (d, list, x);
   deim_dispatch_push_place (d, list, y);
   deim_dispatch_push_place (d, list, r);
