@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* act.glsl - activations; the numbers are DeimAct of engine/graph/graph.h. */
+/*
+ * act.glsl - activations; the numbers are DeimAct of engine/graph/graph.h. Kernels take theirs as a specialization
+ * constant: a choice at run time, unrolled over sixteen accumulators, costs lavapipe a second of compiling.
+ */
 #define ACT_NONE 0
 #define ACT_RELU 1
 #define ACT_SILU 2

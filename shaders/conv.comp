@@ -28,6 +28,7 @@
 layout (constant_id = 4) const int CO4 = 4;
 layout (constant_id = 5) const int PX = 4;
 layout (constant_id = 6) const bool POINTWISE = false; /* 1x1, stride 1, no padding: positions map to themselves */
+layout (constant_id = 7) const int ACT = ACT_NONE;
 
 READ (0, x)
 READ (1, w)
@@ -38,7 +39,7 @@ layout (push_constant) uniform Push {
   Place px, py, pr;
   int iw, ih, ow, positions; /* positions = oh * ow */
   int ci4, co4, kernel, stride, pad_top, pad_left;
-  int act, residual; /* residual: 0 none, 1 before the activation, 2 after the affine */
+  int residual; /* residual: 0 none, 1 before the activation, 2 after the affine */
   float lo, hi, scale, shift;
 };
 
@@ -127,11 +128,12 @@ main ()
       int p = first + j * local, b = panel * CO4 + c;
       if (p < positions && b < co4) {
         vec4 v = acc[j * CO4 + c];
+        vec4 other = residual != 0 ? r (at (pr, n, b, p)) : vec4 (0.0);
         if (residual == 1)
-          v += r (at (pr, n, b, p));
-        v = activate (v, act, lo, hi) * scale + shift;
+          v += other;
+        v = activate (v, ACT, lo, hi) * scale + shift;
         if (residual == 2)
-          v += r (at (pr, n, b, p));
+          v += other;
         y (at (py, n, b, p), v);
       }
     }

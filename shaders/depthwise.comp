@@ -17,6 +17,7 @@
 layout (constant_id = 4) const int KERNEL = 3;
 layout (constant_id = 5) const int STRIDE = 1;
 layout (constant_id = 6) const int ROWS = 4;
+layout (constant_id = 7) const int ACT = ACT_NONE;
 
 READ (0, x)
 READ (1, w)
@@ -27,7 +28,7 @@ layout (push_constant) uniform Push {
   Place px, py, pr;
   int iw, ih, ow, oh;
   int pad_top, pad_left;
-  int act, residual;
+  int residual;
   float lo, hi, scale, shift;
 };
 
@@ -76,11 +77,12 @@ main ()
     if (oy + k < oh) {
       int p = (oy + k) * ow + ox;
       vec4 v = acc[k];
+      vec4 other = residual != 0 ? r (at (pr, n, b, p)) : vec4 (0.0);
       if (residual == 1)
-        v += r (at (pr, n, b, p));
-      v = activate (v, act, lo, hi) * scale + shift;
+        v += other;
+      v = activate (v, ACT, lo, hi) * scale + shift;
       if (residual == 2)
-        v += r (at (pr, n, b, p));
+        v += other;
       y (at (py, n, b, p), v);
     }
 }

@@ -18,6 +18,7 @@
 #define MODE_CHANNEL 3 /* b [blocks][2] vec4: factor and summand of every channel */
 layout (constant_id = 4) const int MODE = MODE_UNARY;
 layout (constant_id = 5) const int PER_LANE = 4; /* positions of an invocation */
+layout (constant_id = 6) const int ACT = ACT_NONE;
 
 READ (0, a)
 READ (1, b)
@@ -28,7 +29,6 @@ layout (push_constant) uniform Push {
   int b_step;   /* 1, or 0 where b has one position */
   int b_splat;  /* 1 where b has one channel */
   int positions;
-  int act;
   float lo, hi, scale, shift;
 };
 
@@ -50,7 +50,7 @@ main ()
           u = u.xxxx;
         v = MODE == MODE_ADD ? v + u : v * u;
       }
-      y (at (py, n, block, p), activate (v, act, lo, hi) * scale + shift);
+      y (at (py, n, block, p), activate (v, ACT, lo, hi) * scale + shift);
     }
   }
 }

@@ -48,6 +48,7 @@ main ()
   if (x >= width)
     return;
   ivec3 offset = ivec3 (offset0, offset1, offset2), stride = ivec3 (stride0, stride1, stride2);
+  int next = min (row + 1, first_row + rows - 1); /* no row beyond the last is read */
   int entry = x * (groups + 1);
   int q = table (entry).x;
   ivec3 even = ivec3 (1 << 21), odd = even;
@@ -59,8 +60,8 @@ main ()
     p = load_quad (offset, stride, colour, q, row, chroma);
     even += ivec3 (weigh (w, p.r), weigh (w, p.g), weigh (w, p.b));
     if (YUV && CHROMA_Y == 0)
-      chroma = load_chroma (offset, stride, colour, q, row + 1);
-    p = load_quad (offset, stride, colour, q, row + 1, chroma);
+      chroma = load_chroma (offset, stride, colour, q, next);
+    p = load_quad (offset, stride, colour, q, next, chroma);
     odd += ivec3 (weigh (w, p.r), weigh (w, p.g), weigh (w, p.b));
   }
   store (x, row - first_row, even);

@@ -140,7 +140,6 @@ conv2d_channels (const DeimNode *node, DeimChannelSolver *solver)
 static void
 push_epilogue (DeimDispatch *d, const DeimEpilogue *e)
 {
-  deim_dispatch_push_int (d, e->act);
   deim_dispatch_push_int (d, e->residual_before ? 1 : e->residual_after ? 2 : 0);
   deim_dispatch_push_float (d, e->lo);
   deim_dispatch_push_float (d, e->hi);
@@ -148,8 +147,8 @@ push_epilogue (DeimDispatch *d, const DeimEpilogue *e)
   deim_dispatch_push_float (d, e->shift);
 }
 
-/* Panels of shaders/conv.comp: per @co4 blocks of output channels the biases, then the weights [tap][ci4][lane][co], and
- * a step of zeros where the number of steps (tap, ci4) is odd. */
+/* Panels of shaders/conv.comp: per @co4 blocks of output channels the biases, then the weights [tap][ci4][lane][co],
+ * and a step of zeros where the number of steps (tap, ci4) is odd. */
 static gfloat *
 pack_panels (const DeimNode *node, const DeimLayout *in, const DeimLayout *out, gint co4, gsize *ret_n)
 {
@@ -186,8 +185,8 @@ dispatch_dense (const DeimNode *node, DeimDispatchList *list)
   const DeimLayout *in = deim_dispatch_layout (list, x), *out = deim_dispatch_layout (list, y);
   gint positions = y->shape.h * y->shape.w;
   gint co4 = out->blocks == 1 ? 1 : out->blocks == 2 ? 2 : 4, px = 4;
-  gboolean pointwise = node->in[1]->shape.h == 1 && a->stride == 1 && a->pad_top + a->pad_left + a->pad_bottom +
-                       a->pad_right == 0;
+  gboolean pointwise =
+      node->in[1]->shape.h == 1 && a->stride == 1 && a->pad_top + a->pad_left + a->pad_bottom + a->pad_right == 0;
   gsize n;
   g_autofree gfloat *packed = pack_panels (node, in, out, co4, &n);
 
@@ -200,6 +199,7 @@ dispatch_dense (const DeimNode *node, DeimDispatchList *list)
   deim_dispatch_spec (d, (guint32) co4);
   deim_dispatch_spec (d, (guint32) px);
   deim_dispatch_spec (d, pointwise);
+  deim_dispatch_spec (d, a->epilogue.act);
   deim_dispatch_push_place (d, list, x);
   deim_dispatch_push_place (d, list, y);
   deim_dispatch_push_place (d, list, r);
@@ -251,6 +251,7 @@ dispatch_depthwise (const DeimNode *node, DeimDispatchList *list)
   deim_dispatch_spec (d, (guint32) k);
   deim_dispatch_spec (d, (guint32) a->stride);
   deim_dispatch_spec (d, (guint32) rows);
+  deim_dispatch_spec (d, a->epilogue.act);
   deim_dispatch_push_place (d, list, x);
   deim_dispatch_push_place (d, list, y);
   deim_dispatch_push_place (d, list, r);

@@ -33,6 +33,7 @@ deim_dispatch_pointwise (DeimDispatchList *list, const DeimPointwise *p)
   deim_dispatch_bind (d, DEIM_BIND_WRITE, p->y);
   deim_dispatch_spec (d, p->mode);
   deim_dispatch_spec (d, PER_LANE);
+  deim_dispatch_spec (d, p->act);
   deim_dispatch_push_place (d, list, p->a);
   if (p->b) {
     push_broadcast (d, list, p->b);
@@ -46,7 +47,6 @@ deim_dispatch_pointwise (DeimDispatchList *list, const DeimPointwise *p)
   deim_dispatch_push_int (d, p->b && p->b->shape.h * p->b->shape.w == 1 ? 0 : 1);
   deim_dispatch_push_int (d, p->b && p->b->shape.c == 1 && p->a->shape.c > 1);
   deim_dispatch_push_int (d, positions);
-  deim_dispatch_push_int (d, p->act);
   deim_dispatch_push_float (d, p->lo);
   deim_dispatch_push_float (d, p->hi);
   deim_dispatch_push_float (d, p->scale);
