@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * recognise.h - from a state dict to the values of its network.
+ *
+ * Everything that names and shapes tell is read off them. What they cannot
+ * tell - the decoder's activation, discrete sampling, the layer to stop at,
+ * the number of queries, the input size, one2many selection - is decided by,
+ * in this order: the caller (--arch), the file's metadata ("deim.arch"), the
+ * state dict's own hints, the file's name, the preset that is closest. Each such
+ * decision becomes a note with its evidence.
+ */
+#pragma once
+
+#include "engine/models/arch.h"
+
+/* Names and shapes of a state dict, and its values. Shapes as DeimParamSource gives them. */
+typedef struct {
+  guint n_tensors;
+  const gchar *(*name) (gpointer data, guint index);
+  gboolean (*shape) (gpointer data, const gchar *name, DeimShape *ret_shape); /* FALSE if absent */
+  DeimParamSource values;
+  gpointer data;
+} DeimStateDict;
+
+/* What is known beside the state dict. Any may be NULL. */
+typedef struct {
+  const gchar *file_name;     /* its last component is looked at */
+  const gchar *arch;          /* a spec that overrules */
+  const gchar *metadata_arch; /* "deim.arch" of the file */
+} DeimRecogniseHints;
+
+/* @notes: an array of gchar * that is appended to. DEIM_ERROR_ARCHITECTURE if it is none of the networks, or not the
+ * one that hints->arch names; DEIM_ERROR_SETTINGS for a spec that cannot be read. */
+gboolean deim_recognise (const DeimStateDict *dict, const DeimRecogniseHints *hints, DeimArch *ret_arch,
+                         GPtrArray *notes, GError **error);
+
+/* The structural half: what names and shapes tell. Leaves name, family, size and the undecidable values zero. */
+gboolean deim_recognise_structure (const DeimStateDict *dict, DeimArch *ret_arch, GError **error);
+
+/*
+ * Tensors of @dict that @graph does not use: those of training become known
+ * (deim_param_ignore()), any other is an error that names it. Also checks the
+ * shapes of what was ignored.
+ */
+gboolean deim_check_unused (DeimGraph *graph, const DeimArch *arch, const DeimStateDict *dict, GError **error);
+
+/* Trained numbers, each shared tensor once: what the papers' tables count. */
+guint64 deim_count_parameters (const DeimArch *arch, const DeimStateDict *dict);
+
+/* Lookups with a formatted name. */
+gboolean deim_dict_has (const DeimStateDict *dict, const gchar *format, ...) G_GNUC_PRINTF (2, 3);
+/* All zero if absent. */
+DeimShape deim_dict_shape (const DeimStateDict *dict, const gchar *format, ...) G_GNUC_PRINTF (2, 3);
+/* NULL if absent or not of @n numbers. Free with g_free(). */
+gfloat *deim_dict_values (const DeimStateDict *dict, const gchar *name, gsize n);

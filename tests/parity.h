@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * parity.h - running a network somewhere, and comparing what comes out with a
+ * golden set: logits and boxes of every query, matched by encoder token, and
+ * the sampled values of intermediate tensors, so that a network that is wrong
+ * says where it goes wrong.
+ */
+#pragma once
+
+#include "golden.h"
+
+#include "engine/models/network.h"
+
+/*
+ * Somewhere a graph can run. To add one, fill this in and add a line to the
+ * table in parity-backends.c.
+ */
+typedef struct {
+  const gchar *name;
+  /* Takes @graph over, also on failure. @wanted: what run() is to return; tensors of the graph as it was built. NULL
+   * entries are allowed. */
+  gpointer (*open) (DeimGraph *graph, const DeimNetworkOutputs *outputs, DeimTensor *const *wanted, guint n_wanted,
+                    GError **error);
+  /* @input: dense values of outputs->input. @ret_values [n_wanted]: each a new dense array (int32 of an int tensor), or
+   * NULL where this backend no longer has the tensor. Free with g_free(). */
+  gboolean (*run) (gpointer session, const gfloat *input, gfloat **ret_values, GError **error);
+  void (*close) (gpointer session);
+} ParityBackend;
+
+const ParityBackend *parity_backend_find (const gchar *name);
+/* "reference fused ..", for messages. Free with g_free(). */
+gchar *parity_backend_names (void);
+
+/* Largest deviations of one case. */
+typedef struct {
+  guint queries;
+  guint rows;                  /* of logits that the set holds; all, but in reduced sets */
+  gdouble logits, boxes;       /* largest over all rows */
+  gdouble logits_95, boxes_95; /* 95 % of the rows are below */
+  gdouble logits_limit, boxes_limit;
+  guint taps, taps_missing;
+  gchar *first_tap; /* the first tap that differs, with figures; NULL: none does */
+} ParityResult;
+
+void parity_result_clear (ParityResult *result);
+
+/*
+ * Recognises the set's architecture from its tensors, builds it, and compares
+ * all cases. FALSE with the reason in @ret_message; the message is a report
+ * of figures on success, too. @max_cases: 0 for all.
+ */
+gboolean parity_check_set (const ParityBackend *backend, const GoldenSet *set, guint max_cases, gchar **ret_message);
+
+/* CRC-32 of every tensor against MODEL.crc.json; TRUE also where there is none. */
+gboolean parity_check_crc (const GoldenSet *set, guint *ret_checked, gchar **ret_message);
+
+/* The arch of a set as its state dict gives it. */
+gboolean parity_recognise (const GoldenSet *set, DeimArch *ret_arch, GPtrArray *notes, GError **error);
