@@ -4,15 +4,20 @@
 
 #include <glib.h>
 
+#ifndef DEIM_API
+#define DEIM_API __attribute__ ((visibility ("default")))
+#endif
+
 #define DEIM_NPY_MAX_DIMS 8
 
 /* A float32 array read from @path. Refuses other dtypes and Fortran order by name (DEIM_ERROR_FORMAT).
  * @ret_shape has DEIM_NPY_MAX_DIMS places. Free the result with g_free(). */
-gfloat *deim_npy_read_float (const gchar *path, guint *ret_n_dims, gsize *ret_shape, GError **error);
+DEIM_API gfloat *deim_npy_read_float (const gchar *path, guint *ret_n_dims, gsize *ret_shape, GError **error);
 
 /* The same from memory. */
-gfloat *deim_npy_parse_float (const guint8 *data, gsize size, guint *ret_n_dims, gsize *ret_shape, GError **error);
+DEIM_API gfloat *deim_npy_parse_float (const guint8 *data, gsize size, guint *ret_n_dims, gsize *ret_shape,
+                                       GError **error);
 
 /* @descr: "<f4" or "<i8"; written to a temporary name beside @path and renamed. */
-gboolean deim_npy_write (const gchar *path, const gchar *descr, guint n_dims, const gsize *shape, gconstpointer data,
-                         GError **error);
+DEIM_API gboolean deim_npy_write (const gchar *path, const gchar *descr, guint n_dims, const gsize *shape,
+                                  gconstpointer data, GError **error);

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * SECTION:element-deimdetect
+ * @title: deimdetect
+ * @short_description: Finds objects in video with a DETR-family network on Vulkan
+ * @see_also: deimoverlay
+ *
+ * Takes video of any size in any common format, runs a DEIM, DEIMv2, D-FINE or RT-DETR checkpoint on it, and attaches
+ * what it finds as #GstVideoRegionOfInterestMeta. The pictures pass unchanged; only metadata is added.
+ *
+ * No frame is ever dropped: when downstream reports lateness, or when a live source is quicker than the device, frames
+ * pass without inference and say so (their `DeimFrameMeta` has `inferred=false`, and a QoS message is posted).
+ *
+ * Interlaced video is looked at frame by frame, both fields together.
+ *
+ * ## Example pipelines
+ *
+ * |[
+ * gst-launch-1.0 videotestsrc num-buffers=50 ! deimdetect model=deimv2.safetensors ! deimoverlay ! videoconvert !
+ * autovideosink
+ * ]| Detects in a test picture and shows it.
+ *
+ * |[
+ * gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert ! deimdetect model=deimv2.safetensors
+ * classes=person threshold=0.4 ! deimoverlay ! videoconvert ! x264enc ! mp4mux ! filesink location=out.mp4
+ * ]| Draws the people of one file into another.
+ *
+ * |[
+ * gst-launch-1.0 v4l2src ! queue leaky=downstream max-size-buffers=1 ! videoconvert ! deimdetect
+ * model=deimv2.safetensors in-flight=1 ! deimoverlay ! videoconvert ! autovideosink
+ * ]| A camera, with the least latency.
+ *
+ * Since: 0.1
+ */
+#include "gstdeimdetect.h"
+
+GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
+#define GST_CAT_DEFAULT gst_deim_debug
+
+/* A stream whose caps have no frame rate is taken for one of 25 frames a second. */
+#define DEFAULT_FRAME_DURATION (GST_SECOND / 25)
+
+#define FORMATS                                                                                                        \
+  "{ I420, YV12, NV12, NV21, YUY2, UYVY, Y42B, Y444, P010_10LE, I420_10LE, RGB, BGR, RGBx, BGRx, RGBA, BGRA, ARGB, "   \
+  "ABGR, xRGB, xBGR, GRAY8 }"
+/* Compositions that another element attached pass like any other metadata. */
+#define CAPS                                                                                                           \
+  GST_VIDEO_CAPS_MAKE (FORMATS)                                                                                        \
+  ";" GST_VIDEO_CAPS_MAKE_WITH_FEATURES (                                                                              \
+      GST_CAPS_FEATURE_MEMORY_SYSTEM_MEMORY "," GST_CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION, FORMATS)
+
+static GstStaticPadTemplate sink_template =
+    GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
+static GstStaticPadTemplate src_template =
+    GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
+
+#define gst_deim_detect_parent_class parent_class
+G_DEFINE_FINAL_TYPE (GstDeimDetect, gst_deim_detect, GST_TYPE_BASE_TRANSFORM)
+GST_ELEMENT_REGISTER_DEFINE (deimdetect, "deimdetect", GST_RANK_NONE, GST_TYPE_DEIM_DETECT)
+
+/* ------------------------------------------------------------ start and stop */
+
+static gboolean
+gst_deim_detect_stop (GstBaseTransform *base)
+{
+  GstDeimDetect *self = GST_DEIM_DETECT (base);
+
+  gst_deim_timing_stop (self);
+  if (self->detector)
+    gst_deim_flow_discard (self);
+  for (guint i = 0; i < self->n_abandoned; i++)
+    deim_detector_drop (self->detector, self->abandoned[i]);
+  self->n_abandoned = 0;
+  g_clear_pointer (&self->detector, deim_detector_unref);
+  g_clear_pointer (&self->engine, gst_deim_engine_free);
+  g_clear_pointer (&self->filter, g_free);
+  gst_video_info_init (&self->info);
+  return TRUE;
+}
+
+static void
+reset (GstDeimDetect *self)
+{
+  self->first = self->pending = self->submitted = self->n_abandoned = 0;
+  self->next_frame = 0;
+  self->since_inferred = 0;
+  self->overloaded = FALSE;
+  self->repack = self->repack_said = FALSE;
+  self->flow = GST_FLOW_OK;
+  g_atomic_int_set (&self->flushing, FALSE);
+  gst_video_info_init (&self->info);
+
+  GST_OBJECT_LOCK (self);
+  self->counts = (GstDeimCounts){ 0 };
+  self->earliest = GST_CLOCK_TIME_NONE;
+  self->proportion = 1.0;
+  self->live = FALSE;
+  self->slots = deim_detector_get_in_flight (self->detector);
+  self->duration = DEFAULT_FRAME_DURATION;
+  self->latency = self->slots * self->duration;
+  GST_OBJECT_UNLOCK (self);
+}
+
+static gboolean
+gst_deim_detect_start (GstBaseTransform *base)
+{
+  GstDeimDetect *self = GST_DEIM_DETECT (base);
+  g_autoptr (GError) error = NULL;
+
+  GST_OBJECT_LOCK (self);
+  g_autofree gchar *model = g_strdup (self->settings.model);
+  g_autofree gchar *labels_file = g_strdup (self->settings.labels_file);
+  g_autofree gchar *device = g_strdup (self->settings.device);
+  GstDeimEngineKey key = { model, labels_file, device, self->settings.precision };
+  DeimDetectorOptions options = { .in_flight = self->settings.in_flight,
+                                  .max_detections = self->settings.max_detections,
+                                  .resize = self->settings.resize };
+  GST_OBJECT_UNLOCK (self);
+
+  if (!model || !*model) {
+    GST_ELEMENT_ERROR (self, RESOURCE, SETTINGS,
+                       ("No model is set; set the property \"model\" to a .safetensors or .pth checkpoint of DEIM, "
+                        "DEIMv2, D-FINE or RT-DETR."),
+                       ("model=NULL"));
+    return FALSE;
+  }
+  const gchar *doing = "loading the model and opening the device";
+  self->engine = gst_deim_engine_new (&key, &error);
+  if (self->engine) {
+    doing = "making the network ready for the device";
+    self->detector = gst_deim_engine_new_detector (self->engine, &options, &error);
+  }
+  if (self->detector) {
+    doing = "reading the properties";
+    gst_deim_settings_read (self, &error);
+  }
+  if (error) {
+    gst_deim_post_error (GST_ELEMENT (self), error, doing);
+    gst_deim_detect_stop (base);
+    return FALSE;
+  }
+
+  reset (self);
+  gst_deim_timing_start (self);
+  const DeimModelInfo *info = deim_model_get_info (gst_deim_engine_get_model (self->engine));
+  GST_INFO_OBJECT (self, "%s: %s with %u classes at %ux%u on %s, %u in flight", model, info->arch, info->num_classes,
+                   info->input_width, info->input_height,
+                   deim_device_get_name (gst_deim_engine_get_device (self->engine)), self->slots);
+  return TRUE;
+}
+
+/* -------------------------------------------------------- caps and allocation */
+
+static DeimMatrix
+matrix_of (const GstVideoInfo *info)
+{
+  switch (info->colorimetry.matrix) {
+  case GST_VIDEO_COLOR_MATRIX_BT709:
+    return DEIM_MATRIX_BT709;
+  case GST_VIDEO_COLOR_MATRIX_BT2020:
+    return DEIM_MATRIX_BT2020;
+  case GST_VIDEO_COLOR_MATRIX_SMPTE240M:
+    return DEIM_MATRIX_SMPTE240M;
+  case GST_VIDEO_COLOR_MATRIX_FCC:
+    return DEIM_MATRIX_FCC;
+  case GST_VIDEO_COLOR_MATRIX_BT601:
+    return DEIM_MATRIX_BT601;
+  default:
+    /* Not said: what GStreamer itself assumes by height. */
+    return info->height > 576 ? DEIM_MATRIX_BT709 : DEIM_MATRIX_BT601;
+  }
+}
+
+static gboolean
+gst_deim_detect_set_caps (GstBaseTransform *base, GstCaps *incaps, GstCaps *outcaps)
+{
+  GstDeimDetect *self = GST_DEIM_DETECT (base);
+
+  /* The frames inside are of the former caps. After this the base class sends the new ones downstream. */
+  gst_deim_flow_drain (self);
+  GstVideoInfo info;
+  if (!gst_video_info_from_caps (&info, incaps)) {
+    GST_ERROR_OBJECT (self, "no video caps: %" GST_PTR_FORMAT, incaps);
+    return FALSE;
+  }
+  self->info = info;
+  self->region_warned = FALSE;
+  self->layout = (DeimFrame){
+    .format = deim_format_from_name (gst_video_format_to_string (GST_VIDEO_INFO_FORMAT (&info))),
+    .matrix = matrix_of (&info),
+    .range = info.colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255 ? DEIM_RANGE_FULL : DEIM_RANGE_LIMITED,
+  };
+  GST_OBJECT_LOCK (self);
+  self->duration = DEFAULT_FRAME_DURATION;
+  if (GST_VIDEO_INFO_FPS_N (&info) > 0 && GST_VIDEO_INFO_FPS_D (&info) > 0)
+    self->duration = gst_util_uint64_scale (GST_SECOND, (guint64) GST_VIDEO_INFO_FPS_D (&info),
+                                            (guint64) GST_VIDEO_INFO_FPS_N (&info));
+  GST_OBJECT_UNLOCK (self);
+  gst_deim_timing_update_latency (self, TRUE);
+  return TRUE;
+}
+
+/* Upstream's pool must have buffers for the frames that stay here, on top of what downstream wants. */
+static void
+grow_pools (GstDeimDetect *self, GstQuery *query)
+{
+  guint pools = gst_query_get_n_allocation_pools (query);
+  for (guint i = 0; i < pools; i++) {
+    g_autoptr (GstBufferPool) pool = NULL;
+    guint size, min, max;
+    gst_query_parse_nth_allocation_pool (query, i, &pool, &size, &min, &max);
+    min += self->slots;
+    if (max > 0)
+      min = MIN (min, max);
+    gst_query_set_nth_allocation_pool (query, i, pool, size, min, max);
+  }
+  GstCaps *caps;
+  GstVideoInfo info;
+  gst_query_parse_allocation (query, &caps, NULL);
+  if (pools == 0 && caps && gst_video_info_from_caps (&info, caps))
+    gst_query_add_allocation_pool (query, NULL, (guint) GST_VIDEO_INFO_SIZE (&info), self->slots + 1, 0);
+}
+
+static gboolean
+gst_deim_detect_propose_allocation (GstBaseTransform *base, GstQuery *decide_query, GstQuery *query)
+{
+  GstDeimDetect *self = GST_DEIM_DETECT (base);
+
+  /* Buffers pass through, so what downstream wants counts; an element that does not answer wants nothing special. */
+  GST_BASE_TRANSFORM_CLASS (parent_class)->propose_allocation (base, decide_query, query);
+  grow_pools (self, query);
+  /* Any stride is fine here. Where it is not fine downstream, pack() of gstdeimflow.c copies. */
+  self->repack = !gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
+  if (self->repack)
+    gst_query_add_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
+  return TRUE;
+}
+
+/* -------------------------------------------------------- events and queries */
+
+static gboolean
+gst_deim_detect_sink_event (GstBaseTransform *base, GstEvent *event)
+{
+  GstDeimDetect *self = GST_DEIM_DETECT (base);
+
+  switch (GST_EVENT_TYPE (event)) {
+  case GST_EVENT_FLUSH_START: {
+    g_atomic_int_set (&self->flushing, TRUE);
+    /* Downstream flushes first: then nothing that holds the stream lock can be blocked there. */
+    gboolean done = GST_BASE_TRANSFORM_CLASS (parent_class)->sink_event (base, event);
+    GST_PAD_STREAM_LOCK (GST_BASE_TRANSFORM_SINK_PAD (self));
+    gst_deim_flow_discard (self);
+    GST_PAD_STREAM_UNLOCK (GST_BASE_TRANSFORM_SINK_PAD (self));
+    return done;
+  }
+  case GST_EVENT_FLUSH_STOP:
+    self->flow = GST_FLOW_OK;
+    GST_OBJECT_LOCK (self);
+    self->earliest = GST_CLOCK_TIME_NONE;
+    self->proportion = 1.0;
+    GST_OBJECT_UNLOCK (self);
+    g_atomic_int_set (&self->flushing, FALSE);
+    break;
+  default:
+    /* Events stay where they are among the frames. */
+    if (GST_EVENT_IS_SERIALIZED (event))
+      gst_deim_flow_drain (self);
+    break;
+  }
+  return GST_BASE_TRANSFORM_CLASS (parent_class)->sink_event (base, event);
+}
+
+static gboolean
+gst_deim_detect_src_event (GstBaseTransform *base, GstEvent *event)
+{
+  GstDeimDetect *self = GST_DEIM_DETECT (base);
+
+  if (GST_EVENT_TYPE (event) == GST_EVENT_QOS) {
+    GstClockTimeDiff diff;
+    GstClockTime timestamp;
+    gdouble proportion;
+    gst_event_parse_qos (event, NULL, &proportion, &diff, &timestamp);
+    GST_OBJECT_LOCK (self);
+    self->proportion = proportion;
+    /* A late sink is given twice what it lacks, so that it catches up; one that is early moves the mark back. */
+    if (!GST_CLOCK_TIME_IS_VALID (timestamp))
+      self->earliest = GST_CLOCK_TIME_NONE;
+    else if (diff > 0)
+      self->earliest = timestamp + 2 * (GstClockTime) diff;
+    else
+      self->earliest = timestamp > (GstClockTime) -diff ? timestamp - (GstClockTime) -diff : 0;
+    GST_OBJECT_UNLOCK (self);
+  }
+  return GST_BASE_TRANSFORM_CLASS (parent_class)->src_event (base, event);
+}
+
+static void
+add_latency (GstDeimDetect *self, GstQuery *query)
+{
+  gboolean live;
+  GstClockTime min, max;
+  gst_query_parse_latency (query, &live, &min, &max);
+  GST_OBJECT_LOCK (self);
+  self->live = live;
+  GstClockTime own = self->latency;
+  GST_OBJECT_UNLOCK (self);
+  if (GST_CLOCK_TIME_IS_VALID (min))
+    min += own;
+  if (GST_CLOCK_TIME_IS_VALID (max))
+    max += own;
+  gst_query_set_latency (query, live, min, max);
+}
+
+static gboolean
+gst_deim_detect_query (GstBaseTransform *base, GstPadDirection direction, GstQuery *query)
+{
+  GstDeimDetect *self = GST_DEIM_DETECT (base);
+
+  /* Upstream that asks DRAIN or ALLOCATION wants its buffers back first. */
+  if (direction == GST_PAD_SINK && GST_QUERY_IS_SERIALIZED (query))
+    gst_deim_flow_drain (self);
+  if (!GST_BASE_TRANSFORM_CLASS (parent_class)->query (base, direction, query))
+    return FALSE;
+  if (direction == GST_PAD_SRC && GST_QUERY_TYPE (query) == GST_QUERY_LATENCY)
+    add_latency (self, query);
+  return TRUE;
+}
+
+/* ------------------------------------------------------------------- frames */
+
+static GstFlowReturn
+gst_deim_detect_submit_input_buffer (GstBaseTransform *base, gboolean is_discont, GstBuffer *buffer)
+{
+  GstDeimDetect *self = GST_DEIM_DETECT (base);
+
+  /* Renegotiates if need be and leaves the buffer in queued_buf. Its own QoS, which would drop frames, is off. */
+  GstFlowReturn flow = GST_BASE_TRANSFORM_CLASS (parent_class)->submit_input_buffer (base, is_discont, buffer);
+  if (flow != GST_FLOW_OK)
+    return flow;
+  buffer = g_steal_pointer (&base->queued_buf);
+  guint64 time = gst_segment_to_stream_time (&base->segment, GST_FORMAT_TIME, GST_BUFFER_PTS (buffer));
+  if (GST_CLOCK_TIME_IS_VALID (time))
+    gst_object_sync_values (GST_OBJECT (self), time);
+  return gst_deim_flow_enter (self, buffer);
+}
+
+static GstFlowReturn
+gst_deim_detect_generate_output (GstBaseTransform *base, GstBuffer **outbuf)
+{
+  *outbuf = NULL;
+  return gst_deim_flow_advance (GST_DEIM_DETECT (base));
+}
+
+/* ------------------------------------------------------------------- object */
+
+static void
+gst_deim_detect_finalize (GObject *object)
+{
+  GstDeimDetect *self = GST_DEIM_DETECT (object);
+
+  gst_deim_settings_clear (self);
+  g_mutex_clear (&self->linger_lock);
+  g_cond_clear (&self->linger_cond);
+  G_OBJECT_CLASS (parent_class)->finalize (object);
+}
+
+static void
+gst_deim_detect_class_init (GstDeimDetectClass *klass)
+{
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+  GstBaseTransformClass *base_class = GST_BASE_TRANSFORM_CLASS (klass);
+
+  gst_deim_frame_meta_register ();
+  G_OBJECT_CLASS (klass)->finalize = gst_deim_detect_finalize;
+  gst_deim_settings_install (G_OBJECT_CLASS (klass));
+
+  gst_element_class_set_static_metadata (element_class, "DEIM object detector", "Filter/Analyzer/Video",
+                                         "Finds objects with DEIM, D-FINE or RT-DETR networks on Vulkan",
+                                         "the gst-deim authors");
+  gst_element_class_add_static_pad_template (element_class, &sink_template);
+  gst_element_class_add_static_pad_template (element_class, &src_template);
+
+  base_class->start = GST_DEBUG_FUNCPTR (gst_deim_detect_start);
+  base_class->stop = GST_DEBUG_FUNCPTR (gst_deim_detect_stop);
+  base_class->set_caps = GST_DEBUG_FUNCPTR (gst_deim_detect_set_caps);
+  base_class->propose_allocation = GST_DEBUG_FUNCPTR (gst_deim_detect_propose_allocation);
+  base_class->sink_event = GST_DEBUG_FUNCPTR (gst_deim_detect_sink_event);
+  base_class->src_event = GST_DEBUG_FUNCPTR (gst_deim_detect_src_event);
+  base_class->query = GST_DEBUG_FUNCPTR (gst_deim_detect_query);
+  base_class->submit_input_buffer = GST_DEBUG_FUNCPTR (gst_deim_detect_submit_input_buffer);
+  base_class->generate_output = GST_DEBUG_FUNCPTR (gst_deim_detect_generate_output);
+}
+
+static void
+gst_deim_detect_init (GstDeimDetect *self)
+{
+  gst_deim_settings_init (self);
+  self->earliest = GST_CLOCK_TIME_NONE;
+  gst_video_info_init (&self->info);
+  g_mutex_init (&self->linger_lock);
+  g_cond_init (&self->linger_cond);
+  /* Having no transform function, the base class is in passthrough: the same caps on both pads, and ALLOCATION goes on
+   * to downstream. Buffers are made writable where metadata is attached. */
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * gstdeimdetect.h - the element deimdetect: what it is made of.
+ *
+ * gstdeimdetect.c is the element towards GStreamer (caps, states, events, queries), gstdeimsettings.c its properties,
+ * gstdeimflow.c takes frames through it, and gstdeimtiming.c looks after latency, lateness and frames left behind.
+ *
+ * Locks: everything marked "stream" is touched under the sink pad's stream lock only, or while no data flows (start,
+ * stop). Everything marked "object" is touched under the object lock. The object lock is taken last and never held
+ * over a call into the engine or a pad.
+ */
+#pragma once
+
+#include <gst/base/gstbasetransform.h>
+#include <gst/video/video.h>
+
+#include "gstdeimengine.h"
+#include "gstdeimmeta.h"
+
+G_BEGIN_DECLS
+
+#define GST_TYPE_DEIM_DETECT (gst_deim_detect_get_type ())
+G_DECLARE_FINAL_TYPE (GstDeimDetect, gst_deim_detect, GST, DEIM_DETECT, GstBaseTransform)
+GST_ELEMENT_REGISTER_DECLARE (deimdetect)
+
+/* x, y, w, h in pixels of the frame; w or h 0 reaches to the edge. */
+typedef struct {
+  guint x, y, w, h;
+} GstDeimRegion;
+
+/* The properties. Strings are owned. */
+typedef struct {
+  gchar *model, *device, *labels_file, *class_thresholds, *classes, *region;
+  DeimPrecision precision;
+  DeimResize resize;
+  GstDeimMetaMode meta;
+  gdouble threshold;
+  guint max_detections, inference_interval, in_flight;
+  gboolean qos, pass_through;
+} GstDeimSettings;
+
+typedef struct {
+  guint64 frames;     /* came in */
+  guint64 inferred;   /* went out with a result */
+  guint64 discarded;  /* thrown away by a flush or an error */
+  guint64 detections; /* attached */
+  guint64 skipped[GST_DEIM_SKIP_COUNT];
+  GstClockTime inference; /* submission to result, moving average; 0: not known yet */
+} GstDeimCounts;
+
+/* A frame inside the element. */
+typedef struct {
+  GstBuffer *buffer;
+  guint64 ticket; /* valid when skip is NONE */
+  guint64 frame;
+  guint width, height; /* pixels of the buffer's frame */
+  GstDeimSkip skip;
+  gint64 entered;   /* g_get_monotonic_time() */
+  gint64 seen_busy; /* the last time at which its inference was seen unfinished; 0: never */
+} GstDeimPending;
+
+/* Frames wait here for their own result or for an earlier frame's: more than slots only in live overload. */
+#define GST_DEIM_RING 32
+/* The engine's limit of frames in flight. */
+#define GST_DEIM_MAX_SLOTS 16
+
+struct _GstDeimDetect {
+  GstBaseTransform parent;
+
+  GstDeimSettings settings;  /* object */
+  gboolean settings_changed; /* object: the streaming thread has not read them yet */
+  GstDeimCounts counts;      /* object */
+  GstClockTime earliest;     /* object: QoS, running time; NONE: no word from downstream */
+  gdouble proportion;        /* object: QoS */
+  gboolean live;             /* object: upstream said so to a LATENCY query */
+  GstClockTime latency;      /* object: what LATENCY queries are answered */
+
+  /* stream: between start and stop */
+  GstDeimEngine *engine;
+  DeimDetector *detector;
+  guint slots; /* written under both locks */
+  /* stream: the settings in force */
+  GstDeimFilter *filter;
+  GstDeimRegion region;
+  guint interval;
+  gboolean qos, pass_through;
+  GstDeimMetaMode meta;
+  /* stream: caps */
+  GstVideoInfo info;
+  DeimFrame layout;      /* format and colorimetry; planes are filled in per frame */
+  GstClockTime duration; /* of a frame; written under both locks */
+  gboolean repack;       /* upstream was promised any stride, which downstream did not promise */
+  gboolean repack_said;
+  /* stream: the ring */
+  GstDeimPending ring[GST_DEIM_RING];
+  guint first, pending;
+  guint submitted;                       /* inferences of frames in the ring */
+  guint64 abandoned[GST_DEIM_MAX_SLOTS]; /* tickets of discarded frames: submitted + n_abandoned <= slots */
+  guint n_abandoned;
+  guint64 next_frame;
+  guint since_inferred; /* for inference-interval */
+  gboolean overloaded;
+  guint idle; /* frames in a row that found all slots free, while overloaded */
+  gboolean region_warned;
+  GstFlowReturn flow; /* an error met outside of the chain function */
+  gint flushing;      /* atomic: FLUSH_START to FLUSH_STOP */
+
+  /* the thread that lets frames out when upstream sends nothing more for a while */
+  GThread *linger;
+  GMutex linger_lock;
+  GCond linger_cond;
+  gboolean linger_quit; /* linger_lock */
+  gint64 linger_until;  /* linger_lock: monotonic; 0: no frame is waiting */
+};
+
+/* ---- gstdeimsettings.c: the properties */
+
+void gst_deim_settings_install (GObjectClass *klass);
+void gst_deim_settings_init (GstDeimDetect *self);
+void gst_deim_settings_clear (GstDeimDetect *self);
+/* Stream lock, or no data flows. FALSE with @error: one of the settings is wrong; the former ones stay in force. */
+gboolean gst_deim_settings_read (GstDeimDetect *self, GError **error);
+
+/* ---- gstdeimflow.c: frames; the stream lock is held */
+
+/* Takes a buffer in: decides whether it is inferred, and submits it. Takes ownership. */
+GstFlowReturn gst_deim_flow_enter (GstDeimDetect *self, GstBuffer *buffer);
+/* Pushes the frames whose turn has come; waits for the oldest one when all slots are busy. */
+GstFlowReturn gst_deim_flow_advance (GstDeimDetect *self);
+/* Waits for everything and pushes it. */
+GstFlowReturn gst_deim_flow_drain (GstDeimDetect *self);
+/* Throws everything away. */
+void gst_deim_flow_discard (GstDeimDetect *self);
+/* Pushes the frames that have been here longer than the latency. Returns when to look again, 0: when a frame comes. */
+gint64 gst_deim_flow_push_overdue (GstDeimDetect *self);
+
+/* ---- gstdeimtiming.c; the stream lock is held */
+
+/* Computes what LATENCY queries are answered and tells the application about a change; small ones only when @exact. */
+void gst_deim_timing_update_latency (GstDeimDetect *self, gboolean exact);
+/* One more inference took at most @microseconds, and just that when @exact. */
+void gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds, gboolean exact);
+/* Whether downstream has no use for a result of @buffer any more. */
+gboolean gst_deim_timing_is_late (GstDeimDetect *self, GstBuffer *buffer);
+/* Says on the bus that @buffer is not inferred. */
+void gst_deim_timing_post_qos (GstDeimDetect *self, GstBuffer *buffer);
+/* When @frame has to leave, in monotonic time. */
+gint64 gst_deim_timing_deadline (GstDeimDetect *self, const GstDeimPending *frame);
+/* Makes the linger thread look at the oldest frame at @until, unless it will look earlier. */
+void gst_deim_timing_arm (GstDeimDetect *self, gint64 until);
+/* Without the stream lock. */
+void gst_deim_timing_start (GstDeimDetect *self);
+void gst_deim_timing_stop (GstDeimDetect *self);
+
+G_END_DECLS

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * SECTION:element-deimoverlay
+ * @title: deimoverlay
+ * @short_description: Draws boxes and labels of detected objects
+ * @see_also: deimdetect
+ *
+ * Draws every #GstVideoRegionOfInterestMeta of a frame, whoever attached it: a box in the colour of its class, the
+ * label, and the confidence where the region has a "detection" structure.
+ *
+ * Where downstream can blend a #GstVideoOverlayComposition (most sinks on a GPU), the drawing is handed over and the
+ * picture stays untouched; otherwise it is blended here.
+ *
+ * ## Example pipeline
+ *
+ * |[
+ * gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert ! deimdetect model=deimv2.safetensors ! deimoverlay
+ * line-width=3 ! videoconvert ! autovideosink
+ * ]| Shows a file with what is found in it.
+ *
+ * Since: 0.1
+ */
+#include "gstdeimoverlay.h"
+
+#include "gstdeimmeta.h"
+#include "overlay/draw.h"
+
+#include <string.h>
+
+GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
+#define GST_CAT_DEFAULT gst_deim_debug
+
+#define DEFAULT_DRAW_LABELS TRUE
+#define DEFAULT_DRAW_SCORES TRUE
+#define DEFAULT_LINE_WIDTH  0
+
+enum {
+  PROP_0,
+  PROP_DRAW_LABELS,
+  PROP_DRAW_SCORES,
+  PROP_LINE_WIDTH,
+};
+
+#ifndef GST_VIDEO_FORMATS_ANY /* 1.24: these and DMA_DRM */
+#define GST_VIDEO_FORMATS_ANY GST_VIDEO_FORMATS_ALL
+#endif
+/* What overlaycomposition takes: what can be blended here, and anything that downstream can blend. */
+#define CAPS                                                                                                           \
+  GST_VIDEO_CAPS_MAKE (GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS)                                                    \
+  ";" GST_VIDEO_CAPS_MAKE_WITH_FEATURES ("ANY", GST_VIDEO_FORMATS_ANY)
+
+static GstStaticPadTemplate sink_template =
+    GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
+static GstStaticPadTemplate src_template =
+    GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
+
+#define gst_deim_overlay_parent_class parent_class
+G_DEFINE_FINAL_TYPE (GstDeimOverlay, gst_deim_overlay, GST_TYPE_BIN)
+GST_ELEMENT_REGISTER_DEFINE (deimoverlay, "deimoverlay", GST_RANK_NONE, GST_TYPE_DEIM_OVERLAY)
+
+/* ------------------------------------------------------------------- drawing */
+
+/* The part of @rect that lies in @frame. */
+static DeimDrawRect
+intersect (DeimDrawRect rect, DeimDrawRect frame)
+{
+  gint x = MAX (rect.x, frame.x), y = MAX (rect.y, frame.y);
+  gint x_end = MIN (rect.x + rect.width, frame.x + frame.width);
+  gint y_end = MIN (rect.y + rect.height, frame.y + frame.height);
+  return (DeimDrawRect){ x, y, MAX (0, x_end - x), MAX (0, y_end - y) };
+}
+
+/*
+ * Moves the pixels of @rect from the surface into a rectangle of the composition. They are taken away from the
+ * surface, so that no pixel is blended twice where boxes cross, and so that the surface is empty afterwards.
+ */
+static void
+cut_out (GstDeimOverlay *self, DeimDrawRect rect, GstVideoOverlayComposition **composition)
+{
+  rect = intersect (rect, (DeimDrawRect){ 0, 0, self->width, self->height });
+  if (rect.width == 0 || rect.height == 0)
+    return;
+  gsize stride = (gsize) cairo_image_surface_get_stride (self->surface);
+  guint8 *from = cairo_image_surface_get_data (self->surface) + (gsize) rect.y * stride + (gsize) rect.x * 4;
+  gsize row = (gsize) rect.width * 4;
+  guint8 *pixels = g_malloc (row * (gsize) rect.height);
+  for (gint y = 0; y < rect.height; y++, from += stride) {
+    memcpy (pixels + (gsize) y * row, from, row);
+    memset (from, 0, row);
+  }
+  g_autoptr (GstBuffer) buffer = gst_buffer_new_wrapped (pixels, row * (gsize) rect.height);
+  gst_buffer_add_video_meta (buffer, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_OVERLAY_COMPOSITION_FORMAT_RGB,
+                             (guint) rect.width, (guint) rect.height);
+  GstVideoOverlayRectangle *part =
+      gst_video_overlay_rectangle_new_raw (buffer, rect.x, rect.y, (guint) rect.width, (guint) rect.height,
+                                           GST_VIDEO_OVERLAY_FORMAT_FLAG_PREMULTIPLIED_ALPHA);
+  if (*composition)
+    gst_video_overlay_composition_add_rectangle (*composition, part);
+  else
+    *composition = gst_video_overlay_composition_new (part);
+  gst_video_overlay_rectangle_unref (part);
+}
+
+/* The outline of @box as four strips, the uppermost with its label. The inside is empty, and large. */
+static void
+cut_box (GstDeimOverlay *self, const DeimDrawBox *box, const DeimDrawStyle *style,
+         GstVideoOverlayComposition **composition)
+{
+  DeimDrawRect all;
+  if (!deim_draw_extents (self->width, self->height, box, style, &all))
+    return;
+  /* The line with its halo, and room for rounding; the label is less than two font sizes high. */
+  gint line = (gint) style->line_width + 4;
+  gint left = (gint) box->x1 - 2, right = (gint) MIN (box->x2, self->width) - line, top = (gint) box->y1 - 2;
+  gint head_end = top + line + 2;
+  if (!style->hide_labels)
+    head_end = MAX (head_end, all.y + 2 * (gint) style->font_size + line);
+  gint foot = (gint) MIN (box->y2, self->height) - line;
+  gint all_right = all.x + all.width, all_bottom = all.y + all.height;
+  if (head_end >= foot || left + 2 * line >= right) {
+    cut_out (self, all, composition);
+    return;
+  }
+  cut_out (self, (DeimDrawRect){ all.x, all.y, all.width, head_end - all.y }, composition);
+  cut_out (self, (DeimDrawRect){ left, foot, all_right - left, all_bottom - foot }, composition);
+  cut_out (self, (DeimDrawRect){ left, head_end, line + 2, foot - head_end }, composition);
+  cut_out (self, (DeimDrawRect){ right, head_end, all_right - right, foot - head_end }, composition);
+}
+
+/* NULL when there is nothing to draw. */
+static GstVideoOverlayComposition *
+draw_boxes (GstDeimOverlay *self)
+{
+  gint side = MIN (self->width, self->height);
+  GST_OBJECT_LOCK (self);
+  /* The sizes that draw.h takes by itself, said aloud because cut_box() needs them. */
+  DeimDrawStyle style = { .line_width = self->line_width ? (gdouble) self->line_width : MAX (2, (side + 120) / 240),
+                          .font_size = CLAMP (side / 28, 11, 48),
+                          .hide_labels = !self->draw_labels,
+                          .hide_scores = !self->draw_scores };
+  GST_OBJECT_UNLOCK (self);
+
+  if (!self->surface)
+    self->surface = cairo_image_surface_create (CAIRO_FORMAT_ARGB32, self->width, self->height);
+  if (cairo_surface_status (self->surface) != CAIRO_STATUS_SUCCESS) {
+    GST_ERROR_OBJECT (self, "no drawing surface of %dx%d: %s", self->width, self->height,
+                      cairo_status_to_string (cairo_surface_status (self->surface)));
+    return NULL;
+  }
+  const DeimDrawBox *drawn = (const DeimDrawBox *) (gpointer) self->drawn->data;
+  cairo_t *cr = cairo_create (self->surface);
+  deim_draw_boxes (cr, self->width, self->height, drawn, self->drawn->len, &style);
+  cairo_destroy (cr);
+  cairo_surface_flush (self->surface);
+
+  GstVideoOverlayComposition *composition = NULL;
+  for (guint i = 0; i < self->drawn->len; i++)
+    cut_box (self, &drawn[i], &style, &composition);
+  cairo_surface_mark_dirty (self->surface);
+  return composition;
+}
+
+/* Regions of other elements have labels but no class numbers; the same label gets the same colour. */
+static guint
+colour_of (const GstDeimBox *box)
+{
+  if (box->label_id >= 0)
+    return (guint) box->label_id;
+  return box->label ? g_str_hash (box->label) % 1021 : 0;
+}
+
+/* Handler of overlaycomposition::draw, once per frame. */
+static GstVideoOverlayComposition *
+on_draw (GstElement *composer, GstSample *sample, GstDeimOverlay *self)
+{
+  GstBuffer *buffer = gst_sample_get_buffer (sample);
+  g_array_set_size (self->boxes, 0);
+  gst_deim_meta_read (buffer, self->boxes);
+  if (self->boxes->len == 0 || self->width <= 0 || self->height <= 0)
+    return NULL;
+
+  g_array_set_size (self->drawn, 0);
+  for (guint i = 0; i < self->boxes->len; i++) {
+    const GstDeimBox *box = &g_array_index (self->boxes, GstDeimBox, i);
+    DeimDrawBox drawn = { .x1 = box->x,
+                          .y1 = box->y,
+                          .x2 = (gdouble) box->x + box->w,
+                          .y2 = (gdouble) box->y + box->h,
+                          .label = box->label,
+                          .score = box->confidence,
+                          .class_index = colour_of (box),
+                          .track_id = box->track_id };
+    g_array_append_val (self->drawn, drawn);
+  }
+  return draw_boxes (self);
+}
+
+/* Handler of overlaycomposition::caps-changed, in the streaming thread. */
+static void
+on_caps_changed (GstElement *composer, GstCaps *caps, guint window_width, guint window_height, GstDeimOverlay *self)
+{
+  GstVideoInfo info;
+  if (!gst_video_info_from_caps (&info, caps))
+    return;
+  if (info.width != self->width || info.height != self->height)
+    g_clear_pointer (&self->surface, cairo_surface_destroy);
+  self->width = info.width;
+  self->height = info.height;
+}
+
+/* ------------------------------------------------------------------- element */
+
+static GstStateChangeReturn
+gst_deim_overlay_change_state (GstElement *element, GstStateChange transition)
+{
+  GstDeimOverlay *self = GST_DEIM_OVERLAY (element);
+
+  if (transition == GST_STATE_CHANGE_NULL_TO_READY && !self->composer) {
+    GST_ELEMENT_ERROR (self, CORE, MISSING_PLUGIN,
+                       ("GStreamer has no element overlaycomposition; install its base plugins."),
+                       ("the plugin overlaycomposition belongs to gst-plugins-base 1.16 and later"));
+    return GST_STATE_CHANGE_FAILURE;
+  }
+  GstStateChangeReturn result = GST_ELEMENT_CLASS (parent_class)->change_state (element, transition);
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
+    g_clear_pointer (&self->surface, cairo_surface_destroy);
+    self->width = self->height = 0;
+  }
+  return result;
+}
+
+static void
+gst_deim_overlay_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
+{
+  GstDeimOverlay *self = GST_DEIM_OVERLAY (object);
+
+  GST_OBJECT_LOCK (self);
+  switch (id) {
+  case PROP_DRAW_LABELS:
+    self->draw_labels = g_value_get_boolean (value);
+    break;
+  case PROP_DRAW_SCORES:
+    self->draw_scores = g_value_get_boolean (value);
+    break;
+  case PROP_LINE_WIDTH:
+    self->line_width = g_value_get_uint (value);
+    break;
+  default:
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    break;
+  }
+  GST_OBJECT_UNLOCK (self);
+}
+
+static void
+gst_deim_overlay_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+  GstDeimOverlay *self = GST_DEIM_OVERLAY (object);
+
+  GST_OBJECT_LOCK (self);
+  switch (id) {
+  case PROP_DRAW_LABELS:
+    g_value_set_boolean (value, self->draw_labels);
+    break;
+  case PROP_DRAW_SCORES:
+    g_value_set_boolean (value, self->draw_scores);
+    break;
+  case PROP_LINE_WIDTH:
+    g_value_set_uint (value, self->line_width);
+    break;
+  default:
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    break;
+  }
+  GST_OBJECT_UNLOCK (self);
+}
+
+static void
+gst_deim_overlay_finalize (GObject *object)
+{
+  GstDeimOverlay *self = GST_DEIM_OVERLAY (object);
+
+  g_clear_pointer (&self->surface, cairo_surface_destroy);
+  g_clear_pointer (&self->boxes, g_array_unref);
+  g_clear_pointer (&self->drawn, g_array_unref);
+  G_OBJECT_CLASS (parent_class)->finalize (object);
+}
+
+static void
+gst_deim_overlay_class_init (GstDeimOverlayClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+  const GParamFlags live = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING;
+
+  object_class->set_property = gst_deim_overlay_set_property;
+  object_class->get_property = gst_deim_overlay_get_property;
+  object_class->finalize = gst_deim_overlay_finalize;
+  element_class->change_state = GST_DEBUG_FUNCPTR (gst_deim_overlay_change_state);
+
+  /**
+   * GstDeimOverlay:draw-labels:
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (
+      object_class, PROP_DRAW_LABELS,
+      g_param_spec_boolean ("draw-labels", "Draw labels", "Write the label at each box", DEFAULT_DRAW_LABELS, live));
+  /**
+   * GstDeimOverlay:draw-scores:
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (object_class, PROP_DRAW_SCORES,
+                                   g_param_spec_boolean ("draw-scores", "Draw scores",
+                                                         "Write the confidence, in percent, behind the label",
+                                                         DEFAULT_DRAW_SCORES, live));
+  /**
+   * GstDeimOverlay:line-width:
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (object_class, PROP_LINE_WIDTH,
+                                   g_param_spec_uint ("line-width", "Line width",
+                                                      "Width of the boxes' lines in pixels; 0 follows the frame size",
+                                                      0, 64, DEFAULT_LINE_WIDTH, live));
+
+  gst_element_class_set_static_metadata (element_class, "DEIM overlay", "Analyzer/Visualization/Video",
+                                         "Draws boxes and labels of detected objects", "the gst-deim authors");
+  gst_element_class_add_static_pad_template (element_class, &sink_template);
+  gst_element_class_add_static_pad_template (element_class, &src_template);
+}
+
+/* A ghost of the composer's pad, or a pad without target when there is no composer: the element then fails to start. */
+static void
+add_ghost_pad (GstDeimOverlay *self, const gchar *name)
+{
+  GstPadTemplate *template = gst_element_class_get_pad_template (GST_ELEMENT_GET_CLASS (self), name);
+  g_autoptr (GstPad) target = self->composer ? gst_element_get_static_pad (self->composer, name) : NULL;
+  GstPad *ghost = target ? gst_ghost_pad_new_from_template (name, target, template)
+                         : gst_ghost_pad_new_no_target_from_template (name, template);
+  gst_element_add_pad (GST_ELEMENT (self), ghost);
+}
+
+static void
+gst_deim_overlay_init (GstDeimOverlay *self)
+{
+  self->draw_labels = DEFAULT_DRAW_LABELS;
+  self->draw_scores = DEFAULT_DRAW_SCORES;
+  self->line_width = DEFAULT_LINE_WIDTH;
+  self->boxes = g_array_new (FALSE, FALSE, sizeof (GstDeimBox));
+  self->drawn = g_array_new (FALSE, FALSE, sizeof (DeimDrawBox));
+
+  /* GStreamer's own element negotiates with downstream who blends; what to blend is drawn here. */
+  self->composer = gst_element_factory_make ("overlaycomposition", NULL);
+  if (self->composer) {
+    g_signal_connect (self->composer, "draw", G_CALLBACK (on_draw), self);
+    g_signal_connect (self->composer, "caps-changed", G_CALLBACK (on_caps_changed), self);
+    gst_bin_add (GST_BIN (self), self->composer);
+  }
+  add_ghost_pad (self, "sink");
+  add_ghost_pad (self, "src");
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * gstdeimoverlay.h - the element deimoverlay: draws regions of interest into video.
+ */
+#pragma once
+
+#include <cairo.h>
+#include <gst/video/video.h>
+
+G_BEGIN_DECLS
+
+#define GST_TYPE_DEIM_OVERLAY (gst_deim_overlay_get_type ())
+G_DECLARE_FINAL_TYPE (GstDeimOverlay, gst_deim_overlay, GST, DEIM_OVERLAY, GstBin)
+GST_ELEMENT_REGISTER_DECLARE (deimoverlay)
+
+struct _GstDeimOverlay {
+  GstBin parent;
+  GstElement *composer; /* overlaycomposition, owned by the bin; NULL when GStreamer lacks it */
+
+  /* object lock */
+  gboolean draw_labels, draw_scores;
+  guint line_width; /* pixels; 0: by frame size */
+
+  /* streaming thread */
+  gint width, height;       /* of the frame */
+  cairo_surface_t *surface; /* ARGB32, of the frame's size, empty between frames; NULL until there is a box */
+  GArray *boxes;            /* of GstDeimBox, kept to save its memory */
+  GArray *drawn;            /* of DeimDrawBox, likewise */
+};
+
+G_END_DECLS

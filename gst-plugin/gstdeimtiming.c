@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * gstdeimtiming.c - time in deimdetect: the latency it answers for, frames that come too late, and frames that would
+ * stay because no other comes after them.
+ */
+#include "gstdeimdetect.h"
+
+GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
+#define GST_CAT_DEFAULT gst_deim_debug
+
+/* ------------------------------------------------------------------ latency */
+
+/*
+ * Nominally a frame is held until `slots` more have come. Where the device is slower than that, it is one inference
+ * (measured, with a quarter of headroom) and the frames in front of it; only a live pipeline needs to know.
+ */
+void
+gst_deim_timing_update_latency (GstDeimDetect *self, gboolean exact)
+{
+  GST_OBJECT_LOCK (self);
+  GstClockTime latency = self->slots * self->duration;
+  GstClockTime inference = self->counts.inference + self->counts.inference / 4;
+  if (self->live)
+    latency = MAX (latency, (self->slots - 1) * self->duration + inference);
+  GstClockTime former = self->latency;
+  /* Redistributing latency disturbs a running pipeline, so small drifts of the measurement are not told. */
+  gboolean announce = exact ? latency != former : latency > former + former / 4 || latency < former - former / 4;
+  if (announce)
+    self->latency = latency;
+  GST_OBJECT_UNLOCK (self);
+
+  if (announce) {
+    GST_INFO_OBJECT (self, "latency %" GST_TIME_FORMAT ", was %" GST_TIME_FORMAT, GST_TIME_ARGS (latency),
+                     GST_TIME_ARGS (former));
+    gst_element_post_message (GST_ELEMENT (self), gst_message_new_latency (GST_OBJECT (self)));
+  }
+}
+
+void
+gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds, gboolean exact)
+{
+  GstClockTime time = (GstClockTime) MAX (microseconds, 0) * GST_USECOND;
+  GST_OBJECT_LOCK (self);
+  GstClockTime *average = &self->counts.inference;
+  if (*average == 0 && exact)
+    *average = time;
+  else if (exact || time < *average)
+    *average = (*average * 7 + time) / 8;
+  GST_OBJECT_UNLOCK (self);
+  gst_deim_timing_update_latency (self, FALSE);
+}
+
+/* --------------------------------------------------------------------- late */
+
+gboolean
+gst_deim_timing_is_late (GstDeimDetect *self, GstBuffer *buffer)
+{
+  GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
+  if (!self->qos || segment->format != GST_FORMAT_TIME)
+    return FALSE;
+  GstClockTime running = gst_segment_to_running_time (segment, GST_FORMAT_TIME, GST_BUFFER_PTS (buffer));
+  GST_OBJECT_LOCK (self);
+  GstClockTime earliest = self->earliest;
+  GST_OBJECT_UNLOCK (self);
+  return GST_CLOCK_TIME_IS_VALID (running) && GST_CLOCK_TIME_IS_VALID (earliest) && running <= earliest;
+}
+
+void
+gst_deim_timing_post_qos (GstDeimDetect *self, GstBuffer *buffer)
+{
+  GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
+  GstClockTime pts = GST_BUFFER_PTS (buffer);
+  guint64 running = gst_segment_to_running_time (segment, GST_FORMAT_TIME, pts);
+  guint64 stream = gst_segment_to_stream_time (segment, GST_FORMAT_TIME, pts);
+
+  GST_OBJECT_LOCK (self);
+  gboolean live = self->live;
+  gdouble proportion = self->proportion;
+  gint64 jitter = 0;
+  if (GST_CLOCK_TIME_IS_VALID (self->earliest) && GST_CLOCK_TIME_IS_VALID (running))
+    jitter = GST_CLOCK_DIFF (running, self->earliest);
+  guint64 inferred = self->counts.inferred;
+  /* Skipped frames are counted when they leave; this one has just come. */
+  guint64 skipped = self->counts.skipped[GST_DEIM_SKIP_LATE] + self->counts.skipped[GST_DEIM_SKIP_OVERLOAD] + 1;
+  GST_OBJECT_UNLOCK (self);
+
+  GstMessage *message =
+      gst_message_new_qos (GST_OBJECT (self), live, running, stream, pts, GST_BUFFER_DURATION (buffer));
+  gst_message_set_qos_values (message, jitter, proportion, 1000000);
+  gst_message_set_qos_stats (message, GST_FORMAT_BUFFERS, inferred, skipped);
+  gst_element_post_message (GST_ELEMENT (self), message);
+}
+
+/* ------------------------------------------------------------------- linger */
+
+/*
+ * Without the linger thread a frame would leave only when the next one comes: a camera that stalls would take its
+ * last picture along. It sleeps until the oldest frame is overdue; while frames keep coming that is once per latency,
+ * with nothing to do.
+ */
+gint64
+gst_deim_timing_deadline (GstDeimDetect *self, const GstDeimPending *frame)
+{
+  GST_OBJECT_LOCK (self);
+  gint64 latency = (gint64) (self->latency / GST_USECOND);
+  GST_OBJECT_UNLOCK (self);
+  return frame->entered + latency;
+}
+
+void
+gst_deim_timing_arm (GstDeimDetect *self, gint64 until)
+{
+  g_mutex_lock (&self->linger_lock);
+  if (self->linger_until == 0) {
+    self->linger_until = until;
+    g_cond_signal (&self->linger_cond);
+  }
+  g_mutex_unlock (&self->linger_lock);
+}
+
+static gpointer
+linger_main (gpointer data)
+{
+  GstDeimDetect *self = data;
+  GstPad *sink = GST_BASE_TRANSFORM_SINK_PAD (self);
+
+  g_mutex_lock (&self->linger_lock);
+  while (!self->linger_quit) {
+    if (self->linger_until == 0) {
+      g_cond_wait (&self->linger_cond, &self->linger_lock);
+      continue;
+    }
+    if (g_get_monotonic_time () < self->linger_until) {
+      g_cond_wait_until (&self->linger_cond, &self->linger_lock, self->linger_until);
+      continue;
+    }
+    /* Disarmed before looking, so that a frame that comes right after the look arms it again. */
+    self->linger_until = 0;
+    g_mutex_unlock (&self->linger_lock);
+    GST_PAD_STREAM_LOCK (sink);
+    gint64 next = gst_deim_flow_push_overdue (self);
+    if (next)
+      gst_deim_timing_arm (self, next);
+    GST_PAD_STREAM_UNLOCK (sink);
+    g_mutex_lock (&self->linger_lock);
+  }
+  g_mutex_unlock (&self->linger_lock);
+  return NULL;
+}
+
+void
+gst_deim_timing_start (GstDeimDetect *self)
+{
+  self->linger_quit = FALSE;
+  self->linger_until = 0;
+  self->linger = g_thread_new ("deim-linger", linger_main, self);
+}
+
+void
+gst_deim_timing_stop (GstDeimDetect *self)
+{
+  if (!self->linger)
+    return;
+  g_mutex_lock (&self->linger_lock);
+  self->linger_quit = TRUE;
+  g_cond_signal (&self->linger_cond);
+  g_mutex_unlock (&self->linger_lock);
+  g_clear_pointer (&self->linger, g_thread_join);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * plugin.c - registers the elements. Quick, and without a look at the GPU: gst-plugin-scanner runs this.
+ */
+#include "gstdeimdetect.h"
+#include "gstdeimoverlay.h"
+
+GST_DEBUG_CATEGORY (gst_deim_debug);
+GST_DEBUG_CATEGORY_STATIC (gst_deim_engine_debug);
+
+static void
+log_of_engine (GLogLevelFlags level, const gchar *message, gpointer unused)
+{
+  GstDebugLevel gst_level = GST_LEVEL_DEBUG;
+  if (level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL))
+    gst_level = GST_LEVEL_ERROR;
+  else if (level & G_LOG_LEVEL_WARNING)
+    gst_level = GST_LEVEL_WARNING;
+  else if (level & (G_LOG_LEVEL_MESSAGE | G_LOG_LEVEL_INFO))
+    gst_level = GST_LEVEL_INFO;
+  GST_CAT_LEVEL_LOG (gst_deim_engine_debug, gst_level, NULL, "%s", message);
+}
+
+static gboolean
+plugin_init (GstPlugin *plugin)
+{
+  GST_DEBUG_CATEGORY_INIT (gst_deim_debug, "deim", 0, "DEIM elements");
+  GST_DEBUG_CATEGORY_INIT (gst_deim_engine_debug, "deimengine", 0, "DEIM engine (libdeim)");
+  deim_set_log_func (log_of_engine, NULL);
+
+  gboolean any = GST_ELEMENT_REGISTER (deimdetect, plugin);
+  any |= GST_ELEMENT_REGISTER (deimoverlay, plugin);
+  return any;
+}
+
+#define PACKAGE "gst-deim"
+GST_PLUGIN_DEFINE (GST_VERSION_MAJOR, GST_VERSION_MINOR, deim, "Real-time object detection with DEIM on Vulkan",
+                   plugin_init, DEIM_VERSION, "LGPL", "gst-deim", "https://gitlab.freedesktop.org/gstreamer")

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * draw.c - layout and painting of labelled boxes. Layout is computed once, by
+ * place(), for painting and for the extents alike: what is not inside the
+ * extents is never painted.
+ */
+#include "draw.h"
+
+#include <math.h>
+#include <pango/pangocairo.h>
+
+/* Width of the dark line around a box, which keeps it visible on a ground of its own colour. */
+#define HALO 1
+
+/* All numbers in whole pixels, so that lines are sharp. */
+typedef struct {
+  int x1, y1, x2, y2; /* outer edge of the coloured line */
+  int line;           /* its width */
+  DeimDrawRect plate; /* ground of the label; width 0: no label */
+  int text_x, text_y;
+} Placement;
+
+typedef struct {
+  int w, h; /* of the frame */
+  int line, font, padding;
+  const DeimDrawStyle *style;
+  PangoLayout *layout;
+} Painter;
+
+/* Seven of the eight colours that Okabe and Ito chose for all kinds of colour vision; black drowns in video. */
+static const double palette[][3] = {
+  { 0.90, 0.62, 0.00 }, /* orange */
+  { 0.34, 0.71, 0.91 }, /* sky blue */
+  { 0.00, 0.62, 0.45 }, /* bluish green */
+  { 0.94, 0.89, 0.26 }, /* yellow */
+  { 0.80, 0.47, 0.65 }, /* reddish purple */
+  { 0.84, 0.37, 0.00 }, /* vermilion */
+  { 0.00, 0.45, 0.70 }, /* blue */
+};
+
+void
+deim_draw_colour (guint64 index, double ret_rgb[3])
+{
+  /* Each further round through the palette is lighter, then darker, since lightness is what every eye can tell. */
+  static const double towards[] = { 0, 1, 0 }, amount[] = { 0, 0.5, 0.4 };
+  const double *base = palette[index % G_N_ELEMENTS (palette)];
+  guint tone = (guint) (index / G_N_ELEMENTS (palette) % G_N_ELEMENTS (towards));
+
+  for (guint i = 0; i < 3; i++)
+    ret_rgb[i] = base[i] + (towards[tone] - base[i]) * amount[tone];
+}
+
+static void
+painter_init (Painter *painter, int frame_w, int frame_h, const DeimDrawStyle *style)
+{
+  static const DeimDrawStyle defaults;
+  int side = MIN (frame_w, frame_h);
+
+  painter->style = style = style ? style : &defaults;
+  painter->w = frame_w;
+  painter->h = frame_h;
+  painter->line = style->line_width > 0 ? (int) CLAMP (style->line_width + 0.5, 1, 256) : MAX (2, (side + 120) / 240);
+  painter->font = style->font_size > 0 ? (int) CLAMP (style->font_size + 0.5, 4, 1024) : CLAMP (side / 28, 11, 48);
+  painter->padding = MAX (2, painter->font / 5);
+  painter->layout = NULL;
+  if (style->hide_labels)
+    return;
+
+  /* A context of our own, not the surface's: the same font options measure and paint. */
+  PangoContext *context = pango_font_map_create_context (pango_cairo_font_map_get_default ());
+  PangoFontDescription *font = pango_font_description_new ();
+  pango_font_description_set_family (font, style->font ? style->font : "Sans");
+  pango_font_description_set_weight (font, PANGO_WEIGHT_SEMIBOLD);
+  pango_font_description_set_absolute_size (font, (double) painter->font * PANGO_SCALE);
+  painter->layout = pango_layout_new (context);
+  pango_layout_set_font_description (painter->layout, font);
+  pango_layout_set_single_paragraph_mode (painter->layout, TRUE);
+  pango_layout_set_ellipsize (painter->layout, PANGO_ELLIPSIZE_MIDDLE);
+  pango_font_description_free (font);
+  g_object_unref (context);
+}
+
+static void
+painter_finish (Painter *painter)
+{
+  g_clear_object (&painter->layout);
+}
+
+/* Puts the words of @box into the layout; FALSE when it has none. */
+static gboolean
+set_text (Painter *painter, const DeimDrawBox *box)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  if (!painter->layout)
+    return FALSE;
+  if (box->track_id >= 0)
+    g_string_append_printf (text, "#%" G_GINT64_FORMAT " ", box->track_id);
+  if (box->label) {
+    g_autofree gchar *label = g_utf8_make_valid (box->label, -1);
+    g_string_append_printf (text, "%s ", label);
+  }
+  if (box->score >= 0 && !painter->style->hide_scores)
+    g_string_append_printf (text, "%.0f%%", 100 * MIN (box->score, 1));
+  g_strchomp (text->str);
+  pango_layout_set_width (painter->layout, -1);
+  pango_layout_set_text (painter->layout, text->str, -1);
+  return text->str[0] != 0;
+}
+
+static int
+to_pixel (double coordinate, int limit)
+{
+  return (int) (CLAMP (coordinate, 0, limit) + 0.5);
+}
+
+/* The label's plate: above the box, or inside its upper edge where the frame ends; never outside the frame. */
+static void
+place_label (Painter *painter, Placement *place)
+{
+  int padding = painter->padding, width, height;
+
+  pango_layout_get_pixel_size (painter->layout, &width, &height);
+  if (width > painter->w - 2 * padding) {
+    width = MAX (1, painter->w - 2 * padding);
+    pango_layout_set_width (painter->layout, width * PANGO_SCALE);
+  }
+  place->plate.width = MIN (width + 2 * padding, painter->w);
+  place->plate.height = MIN (height + padding, painter->h);
+  place->plate.x = MAX (0, MIN (place->x1, painter->w - place->plate.width));
+  if (place->y1 >= place->plate.height)
+    place->plate.y = place->y1 - place->plate.height;
+  else
+    place->plate.y = MIN (place->y1, painter->h - place->plate.height);
+  place->text_x = place->plate.x + padding;
+  place->text_y = place->plate.y + padding / 2;
+}
+
+static gboolean
+place (Painter *painter, const DeimDrawBox *box, Placement *ret_place)
+{
+  Placement result = { .line = painter->line };
+
+  if (!isfinite (box->x1) || !isfinite (box->y1) || !isfinite (box->x2) || !isfinite (box->y2))
+    return FALSE;
+  if (box->x1 >= box->x2 || box->y1 >= box->y2)
+    return FALSE;
+  if (box->x2 <= 0 || box->y2 <= 0 || box->x1 >= painter->w || box->y1 >= painter->h)
+    return FALSE;
+  result.x1 = to_pixel (box->x1, painter->w);
+  result.y1 = to_pixel (box->y1, painter->h);
+  result.x2 = to_pixel (box->x2, painter->w);
+  result.y2 = to_pixel (box->y2, painter->h);
+  if (set_text (painter, box))
+    place_label (painter, &result);
+  *ret_place = result;
+  return TRUE;
+}
+
+/* Everything that paint_box() and paint_label() may touch, before cutting at the frame. */
+static DeimDrawRect
+touched (const Placement *place)
+{
+  /* A box thinner than its line still gets a whole line, hence the max. */
+  int x1 = place->x1 - HALO, y1 = place->y1 - HALO;
+  int x2 = MAX (place->x2, place->x1 + place->line) + HALO, y2 = MAX (place->y2, place->y1 + place->line) + HALO;
+
+  if (place->plate.width > 0) {
+    x1 = MIN (x1, place->plate.x);
+    y1 = MIN (y1, place->plate.y);
+    x2 = MAX (x2, place->plate.x + place->plate.width);
+    y2 = MAX (y2, place->plate.y + place->plate.height);
+  }
+  return (DeimDrawRect){ x1, y1, x2 - x1, y2 - y1 };
+}
+
+static void
+box_colour (const DeimDrawBox *box, double rgb[3])
+{
+  deim_draw_colour (box->track_id >= 0 ? (guint64) box->track_id : box->class_index, rgb);
+}
+
+static void
+paint_box (cairo_t *cr, const DeimDrawBox *box, const Placement *place)
+{
+  double inset = place->line / 2.0, dash = 3.0 * place->line;
+  double width = MAX (0, place->x2 - place->x1 - place->line), height = MAX (0, place->y2 - place->y1 - place->line);
+  double rgb[3];
+
+  box_colour (box, rgb);
+  cairo_set_line_join (cr, CAIRO_LINE_JOIN_MITER);
+  cairo_set_line_cap (cr, CAIRO_LINE_CAP_BUTT);
+  if (box->predicted)
+    cairo_set_dash (cr, &dash, 1, 0);
+  else
+    cairo_set_dash (cr, NULL, 0, 0);
+  cairo_rectangle (cr, place->x1 + inset, place->y1 + inset, width, height);
+  cairo_set_source_rgba (cr, 0, 0, 0, 0.45);
+  cairo_set_line_width (cr, place->line + 2 * HALO);
+  cairo_stroke_preserve (cr);
+  cairo_set_source_rgb (cr, rgb[0], rgb[1], rgb[2]);
+  cairo_set_line_width (cr, place->line);
+  cairo_stroke (cr);
+}
+
+static void
+paint_label (Painter *painter, cairo_t *cr, const DeimDrawBox *box, const Placement *place)
+{
+  double rgb[3];
+
+  if (place->plate.width == 0)
+    return;
+  box_colour (box, rgb);
+  cairo_save (cr);
+  cairo_rectangle (cr, place->plate.x, place->plate.y, place->plate.width, place->plate.height);
+  cairo_clip (cr);
+  cairo_set_source_rgb (cr, rgb[0], rgb[1], rgb[2]);
+  cairo_paint (cr);
+  /* Black or white, whichever stands out more; the weights are those of luminance. */
+  double light = 0.2126 * rgb[0] + 0.7152 * rgb[1] + 0.0722 * rgb[2];
+  double ink = light > 0.45 ? 0 : 1;
+  cairo_set_source_rgb (cr, ink, ink, ink);
+  cairo_move_to (cr, place->text_x, place->text_y);
+  pango_cairo_show_layout (cr, painter->layout);
+  cairo_restore (cr);
+}
+
+void
+deim_draw_boxes (cairo_t *cr, int frame_w, int frame_h, const DeimDrawBox *boxes, guint n, const DeimDrawStyle *style)
+{
+  Painter painter;
+  Placement spot;
+
+  if (n == 0 || frame_w <= 0 || frame_h <= 0)
+    return;
+  painter_init (&painter, frame_w, frame_h, style);
+  cairo_save (cr);
+  cairo_rectangle (cr, 0, 0, frame_w, frame_h);
+  cairo_clip (cr);
+  /* All boxes, then all labels: no line runs through words. Backwards, so that the first ends on top. */
+  for (guint i = n; i-- > 0;)
+    if (place (&painter, &boxes[i], &spot))
+      paint_box (cr, &boxes[i], &spot);
+  for (guint i = n; i-- > 0;)
+    if (place (&painter, &boxes[i], &spot))
+      paint_label (&painter, cr, &boxes[i], &spot);
+  cairo_restore (cr);
+  painter_finish (&painter);
+}
+
+gboolean
+deim_draw_extents (int frame_w, int frame_h, const DeimDrawBox *box, const DeimDrawStyle *style, DeimDrawRect *ret_rect)
+{
+  Painter painter;
+  Placement spot;
+
+  if (frame_w <= 0 || frame_h <= 0)
+    return FALSE;
+  painter_init (&painter, frame_w, frame_h, style);
+  gboolean visible = place (&painter, box, &spot);
+  painter_finish (&painter);
+  if (!visible)
+    return FALSE;
+
+  DeimDrawRect rect = touched (&spot);
+  int x2 = MIN (rect.x + rect.width, frame_w), y2 = MIN (rect.y + rect.height, frame_h);
+  rect.x = MAX (rect.x, 0);
+  rect.y = MAX (rect.y, 0);
+  rect.width = x2 - rect.x;
+  rect.height = y2 - rect.y;
+  if (rect.width <= 0 || rect.height <= 0)
+    return FALSE;
+  *ret_rect = rect;
+  return TRUE;
+}

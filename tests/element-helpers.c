@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* element-helpers.c - see element-helpers.h. */
+#include "element-helpers.h"
+
+#include <string.h>
+
+#define FRAME_TIME (GST_SECOND / 25)
+
+void
+init_element_tests (int *argc, char ***argv)
+{
+  g_setenv ("GST_REGISTRY", DEIM_BUILD_ROOT "/test-registry.bin", FALSE);
+  gst_init (argc, argv);
+  g_test_init (argc, argv, NULL);
+}
+
+GstHarness *
+setup_harness (const gchar *launch, const gchar *caps)
+{
+  g_autoptr (GError) error = NULL;
+  GstElement *element = gst_parse_launch (launch, &error);
+  g_assert_no_error (error);
+  gst_object_ref_sink (element);
+  g_autoptr (GstBus) bus = gst_bus_new ();
+  gst_element_set_bus (element, bus);
+  GstHarness *harness = gst_harness_new_with_element (element, "sink", "src");
+  gst_object_unref (element);
+  if (caps)
+    gst_harness_set_src_caps_str (harness, caps);
+  return harness;
+}
+
+void
+teardown_harness (GstHarness *harness)
+{
+  gst_element_set_bus (harness->element, NULL);
+  gst_harness_teardown (harness);
+}
+
+GstBuffer *
+make_frame (const gchar *caps_text, guint number)
+{
+  g_autoptr (GstCaps) caps = gst_caps_from_string (caps_text);
+  GstVideoInfo info;
+  g_assert_true (gst_video_info_from_caps (&info, caps));
+  GstBuffer *buffer = gst_buffer_new_allocate (NULL, GST_VIDEO_INFO_SIZE (&info), NULL);
+  gst_buffer_memset (buffer, 0, (guint8) number, GST_VIDEO_INFO_SIZE (&info));
+  GST_BUFFER_PTS (buffer) = number * FRAME_TIME;
+  GST_BUFFER_DURATION (buffer) = FRAME_TIME;
+  GST_BUFFER_OFFSET (buffer) = number;
+  return buffer;
+}
+
+void
+push_frames (GstHarness *harness, const gchar *caps, guint first, guint count)
+{
+  for (guint i = first; i < first + count; i++)
+    g_assert_cmpint (gst_harness_push (harness, make_frame (caps, i)), ==, GST_FLOW_OK);
+}
+
+GstBuffer *
+pull_frame (GstHarness *harness, guint number)
+{
+  GstBuffer *buffer = gst_harness_pull (harness);
+  g_assert_nonnull (buffer);
+  g_assert_cmpuint (GST_BUFFER_OFFSET (buffer), ==, number);
+  g_assert_cmpuint (GST_BUFFER_PTS (buffer), ==, number * FRAME_TIME);
+  g_assert_cmpuint (GST_BUFFER_DURATION (buffer), ==, FRAME_TIME);
+  return buffer;
+}
+
+GstMessage *
+pop_message (GstHarness *harness, GstMessageType type)
+{
+  g_autoptr (GstBus) bus = gst_element_get_bus (harness->element);
+  return gst_bus_pop_filtered (bus, type);
+}
+
+void
+assert_one_error (GstHarness *harness, GQuark domain, gint code, const gchar *words)
+{
+  g_autoptr (GstMessage) message = pop_message (harness, GST_MESSAGE_ERROR);
+  g_assert_nonnull (message);
+  g_autoptr (GError) error = NULL;
+  g_autofree gchar *debug = NULL;
+  gst_message_parse_error (message, &error, &debug);
+  g_test_message ("%s | %s", error->message, debug);
+  g_assert_error (error, domain, code);
+  g_assert_nonnull (strstr (error->message, words));
+  g_assert_nonnull (debug);
+  g_autoptr (GstMessage) second = pop_message (harness, GST_MESSAGE_ERROR);
+  g_assert_null (second);
+}
+
+guint
+count_regions (GstBuffer *buffer)
+{
+  gpointer state = NULL;
+  guint count = 0;
+  while (gst_buffer_iterate_meta_filtered (buffer, &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE))
+    count++;
+  return count;
+}
+
+GstVideoRegionOfInterestMeta *
+get_region (GstBuffer *buffer, const gchar *label)
+{
+  gpointer state = NULL;
+  GstMeta *meta;
+  while ((meta = gst_buffer_iterate_meta_filtered (buffer, &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE))) {
+    GstVideoRegionOfInterestMeta *roi = (GstVideoRegionOfInterestMeta *) meta;
+    if (g_strcmp0 (g_quark_to_string (roi->roi_type), label) == 0)
+      return roi;
+  }
+  g_error ("no region \"%s\"", label);
+}
+
+GstStructure *
+get_frame_mark (GstBuffer *buffer)
+{
+  GstCustomMeta *meta = gst_buffer_get_custom_meta (buffer, "DeimFrameMeta");
+  return meta ? gst_custom_meta_get_structure (meta) : NULL;
+}
+
+gboolean
+was_inferred (GstBuffer *buffer)
+{
+  GstStructure *mark = get_frame_mark (buffer);
+  gboolean inferred = FALSE;
+  g_assert_nonnull (mark);
+  g_assert_true (gst_structure_get_boolean (mark, "inferred", &inferred));
+  g_assert_true (inferred == !gst_structure_has_field (mark, "skipped"));
+  return inferred;
+}
+
+guint64
+get_stat (GstElement *element, const gchar *field)
+{
+  g_autoptr (GstStructure) stats = NULL;
+  guint64 value = 0;
+  g_object_get (element, "stats", &stats, NULL);
+  g_assert_true (gst_structure_get_uint64 (stats, field, &value));
+  return value;
+}

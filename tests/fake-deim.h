@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * fake-deim.h - a libdeim without arithmetic, for tests of the elements: what they do while an inference runs, fails
+ * or never ends cannot be timed with a real device. Linked in place of libdeim.
+ *
+ * A fake model is a text file "fake <classes>". Each frame yields three detections, relative to its region:
+ *   class 0, score 0.7 + b / 1000, the middle half;
+ *   class 1, score 0.6, the upper left corner, reaching out of the frame by 10 pixels;
+ *   class 2, score 0.2, everything.
+ * where b is the first byte of the frame's first plane, so that a result can be told from another frame's.
+ */
+#pragma once
+
+#include "engine/deim.h"
+
+/* Writes a fake model into a new temporary file; free the path with g_free(). */
+gchar *fake_deim_write_model (guint num_classes);
+
+/* Back to the start: gate open, no delay, no failure, counters zero. Objects must all be gone. */
+void fake_deim_reset (void);
+
+/* While the gate is shut no inference ends. */
+void fake_deim_set_gate (gboolean open);
+/* Each inference takes so long, one after the other. */
+void fake_deim_set_delay (guint milliseconds);
+/* Collecting fails with this code from now on; -1: never. */
+void fake_deim_set_failure (gint code);
+/* Nothing is found in any frame. */
+void fake_deim_set_nothing (gboolean nothing);
+
+typedef struct {
+  guint models_loaded, devices_opened; /* ever */
+  guint live;                          /* models, devices and detectors that exist now */
+  guint submitted, collected;          /* ever */
+  DeimFrame last;                      /* the frame submitted last; its pointers are stale */
+  DeimDetectorOptions options;         /* of the last detector */
+} FakeDeimCounts;
+
+FakeDeimCounts fake_deim_get_counts (void);

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Sets up, builds and runs the tests.
+#
+#   tests/run.sh          what everyone runs before a commit
+#   tests/run.sh --all    also the slow tests, builds by gcc and clang in which a warning is an error, and the tests
+#                         again under AddressSanitizer and UndefinedBehaviorSanitizer
+#
+# The last line is "N passed, N failed, N skipped", where a case of a test program is one; the exit status is 0 only
+# when nothing failed. Logs: build*/meson-logs/testlog.txt.
+#
+# Suites of meson test: "slow" is left to --all; "no-asan" (tests that load the plugin into a program that knows no
+# sanitizer, or that no sanitizer can learn from) is left out of the run under sanitizers.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+all=no
+case "${1:-}" in
+'') ;;
+--all) all=yes ;;
+*)
+  echo 'usage: tests/run.sh [--all]' >&2
+  exit 2
+  ;;
+esac
+
+# What summary.py counts in the end. Builds are cases too: they pass or they do not.
+checks=$(mktemp "${TMPDIR:-/tmp}/deim-checks.XXXXXX.tap")
+trap 'rm -f "$checks"' EXIT
+results=("$checks")
+
+# check NAME COMMAND...
+check ()
+{
+  if "${@:2}"; then
+    echo "ok $1" >> "$checks"
+  else
+    echo "not ok $1" >> "$checks"
+    return 1
+  fi
+}
+
+# run_tests FOLDER [OPTION of meson test...]
+run_tests ()
+{
+  local folder=$1
+  shift
+  rm -f "$folder"/meson-logs/testlog.*
+  printf 'tests: running those of %s\n' "$folder"
+  meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes "$(nproc)" "$@" || true
+  results+=("$folder/meson-logs/testlog.json")
+}
+
+if [ "$all" = no ]; then
+  pipelines/setup.sh --tests
+  ! check 'the build' pipelines/build.sh build || run_tests build --no-suite slow
+else
+  pipelines/setup.sh --all
+  ! check 'the build' pipelines/build.sh build || run_tests build --timeout-multiplier 4
+
+  check 'gcc finds nothing to warn of' env CC=gcc pipelines/build.sh build-gcc -Dwerror=true || true
+  check 'clang finds nothing to warn of' env CC=clang pipelines/build.sh build-clang -Dwerror=true || true
+
+  # tests/lsan.supp lists the leaks of other people's libraries.
+  export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:detect_stack_use_after_return=1}
+  export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$PWD/tests/lsan.supp:print_suppressions=0}
+  export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
+  ! check 'the build with sanitizers' env CC=gcc pipelines/build.sh build-asan -Db_sanitize=address,undefined ||
+    run_tests build-asan --no-suite slow --no-suite no-asan --timeout-multiplier 8
+fi
+
+/usr/bin/env python3 tests/summary.py "${results[@]}"

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * test-deimoverlay.c - what deimoverlay draws, where, and who blends it.
+ */
+#include <cairo.h>
+#include <stdlib.h>
+
+#include "element-helpers.h"
+#include "overlay/draw.h"
+
+GST_PLUGIN_STATIC_DECLARE (deim);
+
+#define WIDTH  320
+#define HEIGHT 200
+#define CAPS   "video/x-raw,format=RGB,width=320,height=200,framerate=25/1"
+#define GREY   100 /* make_frame() fills a frame with its number */
+
+static void
+add_foreign_region (GstBuffer *buffer, const gchar *label, guint x, guint y, guint w, guint h)
+{
+  gst_buffer_add_video_region_of_interest_meta (buffer, label, x, y, w, h);
+}
+
+/* As deimdetect and DL Streamer attach it. */
+static void
+add_detection (GstBuffer *buffer, const gchar *label, gint label_id, gdouble confidence, const DeimDrawRect *rect)
+{
+  GstVideoRegionOfInterestMeta *roi = gst_buffer_add_video_region_of_interest_meta (
+      buffer, label, (guint) rect->x, (guint) rect->y, (guint) rect->width, (guint) rect->height);
+  gst_video_region_of_interest_meta_add_param (
+      roi,
+      gst_structure_new ("detection", "confidence", G_TYPE_DOUBLE, confidence, "label_id", G_TYPE_INT, label_id, NULL));
+}
+
+static GstBuffer *
+draw (GstHarness *harness, GstBuffer *buffer)
+{
+  g_assert_cmpint (gst_harness_push (harness, buffer), ==, GST_FLOW_OK);
+  return gst_harness_pull (harness);
+}
+
+static void
+get_pixel (GstBuffer *buffer, guint x, guint y, gint rgb[3])
+{
+  guint8 bytes[3] = { 0 };
+  g_assert_cmpuint (gst_buffer_extract (buffer, (y * WIDTH + x) * 3, bytes, 3), ==, 3);
+  for (guint i = 0; i < 3; i++)
+    rgb[i] = bytes[i];
+}
+
+static void
+assert_pixel (GstBuffer *buffer, guint x, guint y, const gint expected[3])
+{
+  gint rgb[3];
+  get_pixel (buffer, x, y, rgb);
+  for (guint i = 0; i < 3; i++)
+    g_assert_cmpint (ABS (rgb[i] - expected[i]), <=, 2);
+}
+
+static void
+class_colour (guint index, gint rgb[3])
+{
+  gdouble colour[3];
+  deim_draw_colour (index, colour);
+  for (guint i = 0; i < 3; i++)
+    rgb[i] = (gint) (colour[i] * 255 + 0.5);
+}
+
+static const gint grey[3] = { GREY, GREY, GREY };
+
+/* The border has the colour of the class, inside and outside are as they were. */
+static void
+test_border (void)
+{
+  GstHarness *harness = setup_harness ("deimoverlay draw-labels=false line-width=4", CAPS);
+  GstBuffer *buffer = make_frame (CAPS, GREY);
+  add_detection (buffer, "dog", 5, 0.8, &(DeimDrawRect){ 100, 60, 120, 90 });
+  g_autoptr (GstBuffer) out = draw (harness, buffer);
+  gint colour[3];
+  class_colour (5, colour);
+  for (guint i = 0; i < 4; i++) {
+    assert_pixel (out, 100 + i, 100, colour);
+    assert_pixel (out, 219 - i, 100, colour);
+    assert_pixel (out, 150, 60 + i, colour);
+    assert_pixel (out, 150, 149 - i, colour);
+  }
+  assert_pixel (out, 160, 100, grey);
+  assert_pixel (out, 106, 66, grey);
+  assert_pixel (out, 97, 100, grey);
+  assert_pixel (out, 222, 100, grey);
+  assert_pixel (out, 150, 57, grey);
+  assert_pixel (out, 150, 152, grey);
+  teardown_harness (harness);
+}
+
+static guint
+count_changed (GstBuffer *buffer)
+{
+  guint changed = 0;
+  for (guint y = 0; y < HEIGHT; y++) {
+    for (guint x = 0; x < WIDTH; x++) {
+      gint rgb[3];
+      get_pixel (buffer, x, y, rgb);
+      changed += rgb[0] != GREY || rgb[1] != GREY || rgb[2] != GREY;
+    }
+  }
+  return changed;
+}
+
+/* Regions of elements that know nothing of ours: with a label, without one, one beyond the frame, one without size. */
+static void
+test_foreign_regions (void)
+{
+  GstHarness *harness = setup_harness ("deimoverlay line-width=2", CAPS);
+  GstBuffer *buffer = make_frame (CAPS, GREY);
+  add_foreign_region (buffer, "face", 20, 100, 50, 50);
+  GstVideoRegionOfInterestMeta *nameless =
+      gst_buffer_add_video_region_of_interest_meta_id (buffer, 0, 200, 100, 60, 50);
+  g_assert_nonnull (nameless);
+  add_foreign_region (buffer, "huge", 300, 180, G_MAXUINT, G_MAXUINT);
+  add_foreign_region (buffer, "gone", 5000, 5000, 10, 10);
+  add_foreign_region (buffer, "flat", 10, 10, 0, 0);
+  g_autoptr (GstBuffer) out = draw (harness, buffer);
+  gint pixel[3];
+  get_pixel (out, 20, 125, pixel);
+  g_assert_false (pixel[0] == GREY && pixel[1] == GREY && pixel[2] == GREY);
+  get_pixel (out, 200, 125, pixel);
+  g_assert_false (pixel[0] == GREY && pixel[1] == GREY && pixel[2] == GREY);
+  get_pixel (out, 300, 190, pixel);
+  g_assert_false (pixel[0] == GREY && pixel[1] == GREY && pixel[2] == GREY);
+  assert_pixel (out, 10, 10, grey);
+  teardown_harness (harness);
+}
+
+/* A frame without regions passes untouched, its memory too. */
+static void
+test_nothing_to_draw (void)
+{
+  GstHarness *harness = setup_harness ("deimoverlay", CAPS);
+  GstBuffer *buffer = make_frame (CAPS, GREY);
+  GstMemory *memory = gst_buffer_peek_memory (buffer, 0);
+  g_autoptr (GstBuffer) out = draw (harness, buffer);
+  g_assert_true (gst_buffer_peek_memory (out, 0) == memory);
+  g_assert_cmpuint (count_changed (out), ==, 0);
+  teardown_harness (harness);
+}
+
+static void
+test_labels (void)
+{
+  guint changed[3];
+  static const gchar *const launches[] = { "deimoverlay draw-labels=false", "deimoverlay draw-scores=false",
+                                           "deimoverlay" };
+  for (guint i = 0; i < 3; i++) {
+    GstHarness *harness = setup_harness (launches[i], CAPS);
+    GstBuffer *buffer = make_frame (CAPS, GREY);
+    add_detection (buffer, "dog", 5, 0.8, &(DeimDrawRect){ 100, 60, 40, 90 });
+    g_autoptr (GstBuffer) out = draw (harness, buffer);
+    changed[i] = count_changed (out);
+    teardown_harness (harness);
+  }
+  g_test_message ("pixels drawn: box %u, with label %u, with score %u", changed[0], changed[1], changed[2]);
+  g_assert_cmpuint (changed[0], >, 0);
+  g_assert_cmpuint (changed[1], >, changed[0] + 100);
+  g_assert_cmpuint (changed[2], >, changed[1] + 100);
+}
+
+/* The overlay cuts its drawing into strips; put together again they must be what one drawing in one piece is. */
+static void
+test_strips_are_complete (void)
+{
+  GRand *rand = g_rand_new_with_seed (7);
+  GstHarness *harness = setup_harness ("deimoverlay", CAPS);
+  for (guint round = 0; round < 60; round++) {
+    guint n = (guint) g_rand_int_range (rand, 1, 7), line = (guint) g_rand_int_range (rand, 0, 9);
+    g_object_set (harness->element, "line-width", line, NULL);
+    GstBuffer *buffer = make_frame (CAPS, GREY);
+    DeimDrawBox boxes[8];
+    for (guint i = 0; i < n; i++) {
+      DeimDrawRect rect = { g_rand_int_range (rand, 0, WIDTH), g_rand_int_range (rand, 0, HEIGHT),
+                            g_rand_int_range (rand, 1, WIDTH), g_rand_int_range (rand, 1, HEIGHT) };
+      add_detection (buffer, i % 2 ? "person" : "fire hydrant", (gint) i, 0.3 + 0.1 * i, &rect);
+      boxes[i] = (DeimDrawBox){ .x1 = rect.x,
+                                .y1 = rect.y,
+                                .x2 = rect.x + rect.width,
+                                .y2 = rect.y + rect.height,
+                                .label = i % 2 ? "person" : "fire hydrant",
+                                .score = 0.3 + 0.1 * i,
+                                .class_index = i,
+                                .track_id = -1 };
+    }
+    g_autoptr (GstBuffer) out = draw (harness, buffer);
+
+    cairo_surface_t *surface = cairo_image_surface_create (CAIRO_FORMAT_RGB24, WIDTH, HEIGHT);
+    cairo_t *cr = cairo_create (surface);
+    cairo_set_source_rgb (cr, GREY / 255.0, GREY / 255.0, GREY / 255.0);
+    cairo_paint (cr);
+    DeimDrawStyle style = { .line_width = line };
+    deim_draw_boxes (cr, WIDTH, HEIGHT, boxes, n, &style);
+    cairo_destroy (cr);
+    cairo_surface_flush (surface);
+    const guint8 *data = cairo_image_surface_get_data (surface);
+    gint stride = cairo_image_surface_get_stride (surface);
+    for (gint y = 0; y < HEIGHT; y++) {
+      for (gint x = 0; x < WIDTH; x++) {
+        gint rgb[3];
+        get_pixel (out, (guint) x, (guint) y, rgb);
+        const guint8 *expected = data + y * stride + x * 4;
+        for (gint c = 0; c < 3; c++) {
+          if (ABS (rgb[c] - expected[2 - c]) > 3)
+            g_error ("round %u, pixel %d,%d: %d instead of %d (line width %u)", round, x, y, rgb[c], expected[2 - c],
+                     line);
+        }
+      }
+    }
+    cairo_surface_destroy (surface);
+  }
+  teardown_harness (harness);
+  g_rand_free (rand);
+}
+
+/* Formats with subsampled chroma and 10 bits, and an odd size. */
+static void
+test_formats (void)
+{
+  static const gchar *const names[] = { "I420", "NV12", "YUY2", "Y444", "RGB", "ARGB", "GRAY8", "P010_10LE" };
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autofree gchar *caps_text =
+        g_strdup_printf ("video/x-raw,format=%s,width=161,height=91,framerate=25/1", names[i]);
+    g_autoptr (GstCaps) caps = gst_caps_from_string (caps_text);
+    GstHarness *harness = setup_harness ("deimoverlay", caps_text);
+    GstBuffer *buffer = make_frame (caps_text, GREY);
+    add_foreign_region (buffer, "face", 31, 31, 60, 40);
+    g_autoptr (GstBuffer) before = gst_buffer_copy_deep (buffer);
+    g_autoptr (GstBuffer) out = draw (harness, buffer);
+    GstMapInfo a, b;
+    g_assert_true (gst_buffer_map (before, &a, GST_MAP_READ) && gst_buffer_map (out, &b, GST_MAP_READ));
+    guint changed = 0;
+    g_assert_cmpuint (a.size, ==, b.size);
+    for (gsize byte = 0; byte < a.size; byte++)
+      changed += a.data[byte] != b.data[byte];
+    g_test_message ("%s: %u bytes drawn", names[i], changed);
+    g_assert_cmpuint (changed, >, 200);
+    gst_buffer_unmap (before, &a);
+    gst_buffer_unmap (out, &b);
+    g_autoptr (GstCaps) out_caps = gst_pad_get_current_caps (harness->sinkpad);
+    g_assert_true (gst_caps_is_equal (out_caps, caps));
+    teardown_harness (harness);
+  }
+}
+
+/* Downstream that blends gets the drawing as metadata and the picture as it was. */
+static void
+test_downstream_blends (void)
+{
+  GstHarness *harness = setup_harness ("deimoverlay", NULL);
+  gst_harness_add_propose_allocation_meta (harness, GST_VIDEO_OVERLAY_COMPOSITION_META_API_TYPE, NULL);
+  gst_harness_set_sink_caps_str (harness,
+                                 "video/x-raw(memory:SystemMemory,meta:GstVideoOverlayComposition);video/x-raw");
+  gst_harness_set_src_caps_str (harness, CAPS);
+  GstBuffer *buffer = make_frame (CAPS, GREY);
+  add_detection (buffer, "dog", 5, 0.8, &(DeimDrawRect){ 100, 60, 120, 90 });
+  g_autoptr (GstBuffer) out = draw (harness, buffer);
+  g_assert_cmpuint (count_changed (out), ==, 0);
+  GstVideoOverlayCompositionMeta *meta = gst_buffer_get_video_overlay_composition_meta (out);
+  g_assert_nonnull (meta);
+  /* Four strips: the inside of a box is not worth blending. */
+  guint n = gst_video_overlay_composition_n_rectangles (meta->overlay);
+  g_assert_cmpuint (n, ==, 4);
+  guint area = 0;
+  for (guint i = 0; i < n; i++) {
+    gint x, y;
+    guint w, h;
+    GstVideoOverlayRectangle *rect = gst_video_overlay_composition_get_rectangle (meta->overlay, i);
+    gst_video_overlay_rectangle_get_render_rectangle (rect, &x, &y, &w, &h);
+    g_assert_true (x >= 0 && y >= 0 && x + (gint) w <= WIDTH && y + (gint) h <= HEIGHT);
+    area += w * h;
+  }
+  g_assert_cmpuint (area, <, 120 * 90);
+  teardown_harness (harness);
+}
+
+/* New sizes in mid-stream, and starting again. */
+static void
+test_caps_change (void)
+{
+  static const gchar small_caps[] = "video/x-raw,format=RGB,width=64,height=48,framerate=25/1";
+  GstHarness *harness = setup_harness ("deimoverlay", CAPS);
+  for (guint round = 0; round < 3; round++) {
+    const gchar *caps = round % 2 ? small_caps : CAPS;
+    gst_harness_set_src_caps_str (harness, caps);
+    GstBuffer *buffer = make_frame (caps, GREY);
+    add_foreign_region (buffer, "face", 10, 20, 40, 20);
+    gst_buffer_unref (draw (harness, buffer));
+  }
+  teardown_harness (harness);
+}
+
+int
+main (int argc, char **argv)
+{
+  init_element_tests (&argc, &argv);
+  GST_PLUGIN_STATIC_REGISTER (deim);
+
+  g_test_add_func ("/deimoverlay/border", test_border);
+  g_test_add_func ("/deimoverlay/foreign-regions", test_foreign_regions);
+  g_test_add_func ("/deimoverlay/nothing-to-draw", test_nothing_to_draw);
+  g_test_add_func ("/deimoverlay/labels", test_labels);
+  g_test_add_func ("/deimoverlay/strips-are-complete", test_strips_are_complete);
+  g_test_add_func ("/deimoverlay/formats", test_formats);
+  g_test_add_func ("/deimoverlay/downstream-blends", test_downstream_blends);
+  g_test_add_func ("/deimoverlay/caps-change", test_caps_change);
+  return g_test_run ();
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * tool.h - what the subcommands of `deim` share: their table, their options,
+ * how they fail. Words for people go to stdout, errors and progress to stderr.
+ */
+#pragma once
+
+#include <deim.h>
+
+enum {
+  DEIM_EXIT_OK = 0,
+  DEIM_EXIT_FAILED = 1, /* something could not be done; stderr says what */
+  DEIM_EXIT_USAGE = 2,  /* the command line is wrong */
+};
+
+typedef struct {
+  const gchar *name;      /* "detect" */
+  const gchar *arguments; /* "MODEL INPUT..." */
+  const gchar *summary;   /* one line for the list of subcommands */
+  const gchar *details;   /* units, shapes, examples: below the options of --help */
+  int (*run) (gchar **argv);
+} DeimTool;
+
+extern const DeimTool deim_tool_info, deim_tool_detect, deim_tool_run, deim_tool_eval, deim_tool_bench;
+
+/* The options of every subcommand that opens a model. Zero-initialise; finish with deim_tool_options_clear(). */
+typedef struct {
+  gchar *arch, *labels, *device, *precision_name;
+  DeimPrecision precision;
+} DeimToolOptions;
+
+/*
+ * Reads the command line @argv ("detect", ..., NULL). @entries and @shared are
+ * nullable; @ret_arguments gets what is no option, possibly an empty list (free
+ * with g_strfreev()). Prints help and exits on --help; returns FALSE after
+ * saying what is wrong (exit with DEIM_EXIT_USAGE).
+ */
+gboolean deim_tool_parse (const DeimTool *tool, const GOptionEntry *entries, DeimToolOptions *shared, gchar **argv,
+                          GStrv *ret_arguments);
+void deim_tool_options_clear (DeimToolOptions *shared);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (DeimToolOptions, deim_tool_options_clear)
+
+/* Prints "deim detect: " and the message to stderr; they return DEIM_EXIT_FAILED and DEIM_EXIT_USAGE. */
+int deim_tool_fail (const gchar *format, ...) G_GNUC_PRINTF (1, 2);
+int deim_tool_misuse (const gchar *format, ...) G_GNUC_PRINTF (1, 2);
+/* Likewise, for something that goes on all the same. */
+void deim_tool_warn (const gchar *format, ...) G_GNUC_PRINTF (1, 2);
+
+DeimModel *deim_tool_load_model (const gchar *path, const DeimToolOptions *shared, GError **error);
+/* Model and detector in one go, the detector on the device of @shared and with its precision. */
+DeimDetector *deim_tool_open_detector (const gchar *path, const DeimToolOptions *shared,
+                                       const DeimDetectorOptions *options, GError **error);
+
+/* "640x480": height, then width, each 1 .. 65535. */
+gboolean deim_tool_parse_size (const gchar *text, guint *ret_height, guint *ret_width);
+
+/* Ends an operation on files with an error that names the mend. */
+gboolean deim_tool_make_folder (const gchar *path, GError **error);
