@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "error.h"
 
-G_DEFINE_QUARK (deim - error, deim_error)
+/* clang-format off */
+G_DEFINE_QUARK (deim-error, deim_error)
+/* clang-format on */
 
 static GMutex log_lock;
 static DeimLogFunc log_func;

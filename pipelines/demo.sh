@@ -94,7 +94,7 @@ if [ -z "$input" ] && compgen -G "$shared/*.jpg" > /dev/null; then
 fi
 if [ -z "$input" ]; then
   video=$work/test.$kind
-  say 'no input was given: taking a test picture, in which there is nothing to find'
+  say 'no input was given: taking a test picture; whatever is found in it means nothing'
   launch videotestsrc pattern=ball num-buffers=100 ! video/x-raw,width=640,height=480,framerate=10/1 ! \
     "${encode[@]}" ! filesink location="$video"
 elif [ -d "$input" ]; then
@@ -110,17 +110,23 @@ else
 fi
 
 if [ -n "$video" ]; then
-  launch filesrc location="$video" ! decodebin ! videoconvert ! video/x-raw,format=RGB ! \
-    pngenc snapshot=true ! filesink location="$work/first-frame.png"
+  # A frame or two more may follow the first before the pipeline hears of the end.
+  launch filesrc location="$video" ! decodebin ! videoconvert ! video/x-raw,format=RGB ! pngenc snapshot=true ! \
+    multifilesink location="$work/frame-%d.png"
+  mv "$work/frame-0.png" "$work/first-frame.png"
   pictures=("$work/first-frame.png")
 else
-  # One second a picture.
+  # One second a picture, three for a single one.
   video=$work/slides.$kind
   say "making a video of ${#pictures[@]} picture(s)"
   for i in "${!pictures[@]}"; do
     launch filesrc location="${pictures[i]}" ! decodebin ! videoconvert ! jpegenc quality=95 snapshot=true ! \
       filesink location="$(printf '%s/slides/%04d.jpg' "$work" "$i")"
   done
+  if [ "${#pictures[@]}" = 1 ]; then
+    cp "$work/slides/0000.jpg" "$work/slides/0001.jpg"
+    cp "$work/slides/0000.jpg" "$work/slides/0002.jpg"
+  fi
   launch multifilesrc location="$work/slides/%04d.jpg" caps=image/jpeg,framerate=1/1 ! jpegdec ! videoconvert ! \
     videoscale ! video/x-raw,width=640,height=480,pixel-aspect-ratio=1/1 ! videorate ! video/x-raw,framerate=5/1 ! \
     "${encode[@]}" ! filesink location="$video"
@@ -143,9 +149,9 @@ printf -v quoted '%q' "$model"
 cat << TEXT
 
 demo: done on $("$deim" info --device | sed -n 's/^device *//p')
-demo: picture    ${drawn[0]}$([ "${#drawn[@]}" = 1 ] || printf ' and %d more' $((${#drawn[@]} - 1)))
-demo: video      $result
-demo: as JSON    out/detections.jsonl
+demo: picture    $PWD/${drawn[0]}$([ "${#drawn[@]}" = 1 ] || printf ' and %d more' $((${#drawn[@]} - 1)))
+demo: video      $PWD/$result
+demo: as JSON    $PWD/out/detections.jsonl
 demo: and on a camera:
   GST_PLUGIN_PATH=$PWD/build/gst-plugin gst-launch-1.0 v4l2src ! videoconvert ! \\
     deimdetect model=$quoted ! deimoverlay ! videoconvert ! autovideosink

@@ -165,12 +165,41 @@ test_labels (void)
   g_assert_cmpuint (changed[2], >, changed[1] + 100);
 }
 
-/* The overlay cuts its drawing into strips; put together again they must be what one drawing in one piece is. */
+/* The harness' answer to the question who blends: itself, that is this test. */
+static GstHarness *
+setup_blender (const gchar *launch)
+{
+  GstHarness *harness = setup_harness (launch, NULL);
+  gst_harness_add_propose_allocation_meta (harness, GST_VIDEO_OVERLAY_COMPOSITION_META_API_TYPE, NULL);
+  gst_harness_set_sink_caps_str (harness,
+                                 "video/x-raw(memory:SystemMemory,meta:GstVideoOverlayComposition);video/x-raw");
+  gst_harness_set_src_caps_str (harness, CAPS);
+  return harness;
+}
+
+static GstBuffer *
+blend (GstBuffer *buffer)
+{
+  g_autoptr (GstCaps) caps = gst_caps_from_string (CAPS);
+  GstVideoInfo info;
+  GstVideoFrame frame;
+  gst_video_info_from_caps (&info, caps);
+  buffer = gst_buffer_make_writable (buffer);
+  GstVideoOverlayCompositionMeta *meta = gst_buffer_get_video_overlay_composition_meta (buffer);
+  if (meta) {
+    g_assert_true (gst_video_frame_map (&frame, &info, buffer, GST_MAP_READWRITE));
+    gst_video_overlay_composition_blend (meta->overlay, &frame);
+    gst_video_frame_unmap (&frame);
+  }
+  return buffer;
+}
+
+/* The overlay cuts its drawing into pieces; put together again they must be what one drawing in one piece is. */
 static void
-test_strips_are_complete (void)
+test_pieces_are_complete (gconstpointer downstream_blends)
 {
   GRand *rand = g_rand_new_with_seed (7);
-  GstHarness *harness = setup_harness ("deimoverlay", CAPS);
+  GstHarness *harness = downstream_blends ? setup_blender ("deimoverlay") : setup_harness ("deimoverlay", CAPS);
   for (guint round = 0; round < 60; round++) {
     guint n = (guint) g_rand_int_range (rand, 1, 7), line = (guint) g_rand_int_range (rand, 0, 9);
     g_object_set (harness->element, "line-width", line, NULL);
@@ -189,7 +218,7 @@ test_strips_are_complete (void)
                                 .class_index = i,
                                 .track_id = -1 };
     }
-    g_autoptr (GstBuffer) out = draw (harness, buffer);
+    g_autoptr (GstBuffer) out = downstream_blends ? blend (draw (harness, buffer)) : draw (harness, buffer);
 
     cairo_surface_t *surface = cairo_image_surface_create (CAIRO_FORMAT_RGB24, WIDTH, HEIGHT);
     cairo_t *cr = cairo_create (surface);
@@ -253,20 +282,16 @@ test_formats (void)
 static void
 test_downstream_blends (void)
 {
-  GstHarness *harness = setup_harness ("deimoverlay", NULL);
-  gst_harness_add_propose_allocation_meta (harness, GST_VIDEO_OVERLAY_COMPOSITION_META_API_TYPE, NULL);
-  gst_harness_set_sink_caps_str (harness,
-                                 "video/x-raw(memory:SystemMemory,meta:GstVideoOverlayComposition);video/x-raw");
-  gst_harness_set_src_caps_str (harness, CAPS);
+  GstHarness *harness = setup_blender ("deimoverlay");
   GstBuffer *buffer = make_frame (CAPS, GREY);
   add_detection (buffer, "dog", 5, 0.8, &(DeimDrawRect){ 100, 60, 120, 90 });
   g_autoptr (GstBuffer) out = draw (harness, buffer);
   g_assert_cmpuint (count_changed (out), ==, 0);
   GstVideoOverlayCompositionMeta *meta = gst_buffer_get_video_overlay_composition_meta (out);
   g_assert_nonnull (meta);
-  /* Four strips: the inside of a box is not worth blending. */
+  /* Four strips and a label: the inside of a box is not worth blending. */
   guint n = gst_video_overlay_composition_n_rectangles (meta->overlay);
-  g_assert_cmpuint (n, ==, 4);
+  g_assert_cmpuint (n, ==, 5);
   guint area = 0;
   for (guint i = 0; i < n; i++) {
     gint x, y;
@@ -306,7 +331,8 @@ main (int argc, char **argv)
   g_test_add_func ("/deimoverlay/foreign-regions", test_foreign_regions);
   g_test_add_func ("/deimoverlay/nothing-to-draw", test_nothing_to_draw);
   g_test_add_func ("/deimoverlay/labels", test_labels);
-  g_test_add_func ("/deimoverlay/strips-are-complete", test_strips_are_complete);
+  g_test_add_data_func ("/deimoverlay/pieces-are-complete/here", NULL, test_pieces_are_complete);
+  g_test_add_data_func ("/deimoverlay/pieces-are-complete/downstream", "", test_pieces_are_complete);
   g_test_add_func ("/deimoverlay/formats", test_formats);
   g_test_add_func ("/deimoverlay/downstream-blends", test_downstream_blends);
   g_test_add_func ("/deimoverlay/caps-change", test_caps_change);

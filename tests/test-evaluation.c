@@ -2,7 +2,7 @@
 /* test-evaluation.c - the COCO format and the twelve numbers: by hand, against the original cocoeval, broken files. */
 #include "trainer/evaluation.h"
 
-#include <deim.h>
+#include "engine/deim.h"
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <math.h>

@@ -113,7 +113,7 @@ test_published (gconstpointer data)
 {
   const gchar *model = data;
   DeimArch preset, arch;
-  g_autofree gchar *folder = golden_folder ();
+  g_autofree gchar *folder = shell_find_folder (model);
   g_autofree gchar *file = g_strdup_printf ("some/where/%s.pth", model);
   g_autoptr (GError) error = NULL;
   gboolean voc = g_str_equal (model, "rtdetrv2_r18_voc"); /* r18 with another number of classes */
@@ -363,33 +363,94 @@ test_real_file (gconstpointer data)
   g_test_message ("%.2f GFLOP", info->gflops);
 }
 
+/* A model made of golden Atto's tensors, as if read from "@path". */
+static DeimModel *
+make_model (const gchar *folder, const gchar *path, const DeimModelOptions *options, GError **error)
+{
+  DeimArch preset;
+  g_assert_true (deim_arch_find_preset ("deimv2_atto", &preset));
+  g_autoptr (GoldenParams) params = shell_read_params (folder, "deimv2_atto", &preset);
+  DeimStateDict dict = golden_params_dict (params);
+  DeimCheckpoint *checkpoint = deim_checkpoint_new ();
+  for (guint i = 0; i < params->list->len; i++) {
+    const GoldenParam *param = g_ptr_array_index (params->list, i);
+    DeimShape s;
+    gfloat *values = dict.values.lookup (dict.values.data, param->name, &s);
+    const gint64 shape[] = { s.n, s.c, s.h, s.w };
+    g_autoptr (GBytes) bytes = g_bytes_new_take (values, deim_shape_size (s) * sizeof (gfloat));
+    deim_checkpoint_add (checkpoint, param->name, DEIM_DTYPE_F32, param->n_dims, shape, bytes);
+  }
+  return deim_model_new (checkpoint, path, options, error);
+}
+
 static void
 test_labels (void)
 {
+  g_autofree gchar *folder = shell_find_folder ("deimv2_atto");
+  if (!folder)
+    return;
   g_autoptr (GError) error = NULL;
   g_autofree gchar *path = NULL;
+  g_autoptr (GString) lines = g_string_new (NULL);
+  for (guint i = 0; i < 80; i++)
+    g_string_append_printf (lines, "thing %u\n", i);
   gint fd = g_file_open_tmp ("deim-labels-XXXXXX", &path, &error);
   g_assert_cmpint (fd, >=, 0);
-  g_assert_true (g_file_set_contents (path, "cat\ndog\n", -1, &error));
-  DeimModelOptions options = { .labels_file = path };
-  g_autoptr (DeimModel) model = load_shared ("real/deimv2_hgnetv2_atto_coco.safetensors", &options, &error);
-  g_assert_null (model);
-  if (error) {
-    g_assert_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS);
-    g_test_message ("%s", error->message);
-  }
-  g_remove (path);
   close (fd);
+  DeimModelOptions options = { .labels_file = path };
+
+  g_assert_true (g_file_set_contents (path, lines->str, -1, &error));
+  g_autoptr (DeimModel) model = make_model (folder, "weights.pth", &options, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (deim_model_get_info (model)->arch, ==, "deimv2_atto");
+  g_assert_cmpstr (deim_model_get_label (model, 79), ==, "thing 79");
+  g_assert_null (deim_model_get_label (model, 80));
+
+  g_assert_true (g_file_set_contents (path, "cat\ndog\n", -1, &error));
+  g_assert_null (make_model (folder, "weights.pth", &options, &error));
+  g_assert_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS);
+  g_test_message ("%s", error->message);
+  g_remove (path);
+}
+
+/* What --arch says is heard, and what it cannot be is refused with the file's name. */
+static void
+test_options (void)
+{
+  g_autofree gchar *folder = shell_find_folder ("deimv2_atto");
+  if (!folder)
+    return;
+  g_autoptr (GError) error = NULL, other = NULL, unknown = NULL;
+  DeimModelOptions options = { .arch = "deimv2_atto:queries=60,input=256x512" };
+  g_autoptr (DeimModel) model = make_model (folder, "weights.pth", &options, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (deim_model_get_info (model)->num_queries, ==, 60);
+  g_assert_cmpuint (deim_model_get_info (model)->input_height, ==, 256);
+  g_assert_cmpuint (deim_model_get_info (model)->input_width, ==, 512);
+  DeimNetworkOutputs outputs;
+  g_autoptr (DeimGraph) graph = deim_model_build (model, 3, 0, 0, &outputs, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (outputs.input->shape.n, ==, 3);
+  g_assert_cmpint (outputs.input->shape.h, ==, 256);
+  g_assert_cmpint (outputs.boxes->shape.w, ==, 60);
+  g_assert_null (deim_model_build (model, 1, 100, 0, &outputs, &error));
+  g_assert_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS);
+
+  options.arch = "rtdetr_r18";
+  g_assert_null (make_model (folder, "weights.pth", &options, &other));
+  g_assert_error (other, DEIM_ERROR, DEIM_ERROR_ARCHITECTURE);
+  g_assert_true (g_str_has_prefix (other->message, "weights.pth: "));
+  options.arch = "yolo";
+  g_assert_null (make_model (folder, "weights.pth", &options, &unknown));
+  g_assert_error (unknown, DEIM_ERROR, DEIM_ERROR_SETTINGS);
 }
 
 /* -------------------------------------------------------------------- main */
 
+/* All published models whose names and shapes @folder has. */
 static void
-add_models (void)
+add_published (const gchar *folder)
 {
-  g_autofree gchar *folder = golden_folder ();
-  if (!folder)
-    return;
   g_autofree gchar *arch = g_build_filename (folder, "arch", NULL);
   g_autoptr (GDir) dir = g_dir_open (arch, 0, NULL);
   const gchar *file;
@@ -399,6 +460,16 @@ add_models (void)
       g_autofree gchar *path = g_strdup_printf ("/models/published/%s", model);
       g_test_add_data_func_full (path, model, test_published, g_free);
     }
+}
+
+static void
+add_models (void)
+{
+  g_autofree gchar *folder = golden_folder ();
+  g_autofree gchar *small = golden_small_folder ();
+  add_published (folder ? folder : small);
+  if (!folder)
+    return;
   g_auto (GStrv) names = golden_list (folder, "var");
   for (gchar **name = names; *name; name++) {
     g_autofree gchar *path = g_strdup_printf ("/models/variation/%s", *name);
@@ -431,6 +502,7 @@ main (gint argc, gchar **argv)
   g_test_add_func ("/models/spec", test_spec);
   g_test_add_func ("/models/wrong-arch", test_wrong_arch);
   g_test_add_func ("/models/labels", test_labels);
+  g_test_add_func ("/models/options", test_options);
   add_models ();
   for (guint i = 0; i < G_N_ELEMENTS (files); i++) {
     g_autofree gchar *base = g_path_get_basename (files[i]);
