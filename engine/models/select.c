@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* Level @level of the decoder from @map, which is @below's next coarser one where the encoder has no such level. */
+/* Level @level of the decoder from @map; @extra: one that the encoder lacks, made of the next finer one. */
 static DeimTensor *
 input_level (const DeimBuild *b, DeimTensor *map, gint level, gboolean extra)
 {
