@@ -430,6 +430,7 @@ test_options (void)
   DeimNetworkOutputs outputs;
   g_autoptr (DeimGraph) graph = deim_model_build (model, 3, 0, 0, &outputs, &error);
   g_assert_no_error (error);
+  g_assert_nonnull (graph);
   g_assert_cmpint (outputs.input->shape.n, ==, 3);
   g_assert_cmpint (outputs.input->shape.h, ==, 256);
   g_assert_cmpint (outputs.boxes->shape.w, ==, 60);

@@ -13,6 +13,7 @@
 
 #include "engine/executor.h"
 #include "engine/graph/reference.h"
+#include "engine/half.h"
 #include "engine/ops/op.h"
 
 #define ROUNDS 12
@@ -419,7 +420,7 @@ round_to_half (DeimTensor *tensor, gfloat *values, gsize n, gboolean half)
 {
   if (half && !tensor->keep_fp32)
     for (gsize i = 0; i < n; i++)
-      values[i] = (gfloat) (_Float16) values[i];
+      values[i] = deim_half_to_float (deim_half_from_float (values[i]));
 }
 
 static void

@@ -9,6 +9,15 @@ dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 n=0
 
+# What sanitizers report is found by its words, since one leak is none of ours: GLib leaves its first table of 2048
+# quarks (16384 bytes) behind when GStreamer needs more of them, made so early that no suppression can name it.
+LSAN_OPTIONS=$LSAN_OPTIONS:exitcode=0
+export LSAN_OPTIONS
+sanitary () {
+  ! grep -e "ERROR: AddressSanitizer" -e "runtime error:" -e "leak of" "$dir/err" |
+    grep -qv "^Direct leak of 16384 byte(s) in 1 object(s)"
+}
+
 # expect NAME STATUS WORDS COMMAND...: runs it; its status must be STATUS, and WORDS (a grep pattern) in what it says.
 expect () {
   name=$1 want=$2 words=$3
@@ -16,7 +25,7 @@ expect () {
   n=$((n + 1))
   "$@" >"$dir/out" 2>"$dir/err" </dev/null
   got=$?
-  if [ $got -eq "$want" ] && grep -q -e "$words" "$dir/out" "$dir/err"; then
+  if [ $got -eq "$want" ] && sanitary && grep -q -e "$words" "$dir/out" "$dir/err"; then
     echo "ok $n $name"
   else
     echo "not ok $n $name"

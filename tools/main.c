@@ -5,7 +5,6 @@
 
 #include <locale.h>
 #include <stdio.h>
-#include <string.h>
 
 static const DeimTool *const tools[] = {
   &deim_tool_info, &deim_tool_detect, &deim_tool_run, &deim_tool_eval, &deim_tool_bench,

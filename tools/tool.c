@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <stdarg.h>
-#include <string.h>
 
 static void
 complain (const gchar *kind, const gchar *format, va_list args)

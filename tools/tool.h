@@ -54,5 +54,5 @@ DeimDetector *deim_tool_open_detector (const gchar *path, const DeimToolOptions 
 /* "640x480": height, then width, each 1 .. 65535. */
 gboolean deim_tool_parse_size (const gchar *text, guint *ret_height, guint *ret_width);
 
-/* Ends an operation on files with an error that names the mend. */
+/* Makes the folder @path, and those above it, where it is not there yet. */
 gboolean deim_tool_make_folder (const gchar *path, GError **error);
