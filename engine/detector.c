@@ -130,7 +130,9 @@ deim_detector_new (DeimModel *model, DeimDevice *device, const DeimDetectorOptio
   self->device = deim_device_ref (device);
   self->next_ticket = 1;
   self->profile = g_array_new (FALSE, TRUE, sizeof (DeimProfileEntry));
-  if (!fill_defaults (self, options, error) || !build (self, error) || !make_slots (self, error))
+  if (!fill_defaults (self, options, error) ||
+      !deim_device_check (device, self->options.precision, &self->options.precision, error) || !build (self, error) ||
+      !make_slots (self, error))
     return NULL;
   self->stats.dispatches = deim_executor_get_n_dispatches (self->executor) + DEIM_PREPROCESSOR_DISPATCHES;
   self->stats.arena_bytes = deim_executor_get_arena_bytes (self->executor);

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* device.h - a public DeimDevice is a DeimGpu under another name. */
+/* device.h - a public DeimDevice: a DeimGpu, and whether its kernels have been checked. */
 #pragma once
 
 #include "engine/deim.h"
 #include "engine/gpu/gpu.h"
 
-static inline DeimGpu *
-deim_device_get_gpu (DeimDevice *device)
-{
-  return (DeimGpu *) device;
-}
+DeimGpu *deim_device_get_gpu (DeimDevice *device); /* (transfer none) */
+
+/*
+ * What every network does before it is made: runs the self-test (selftest.h)
+ * once per device, driver and build, and answers in which precision to run
+ * where @wanted was asked for. A feature that computes wrongly is turned off
+ * and named in one warning. DEIM_ERROR_DEVICE when the device computes wrongly
+ * without any feature. Thread-safety: safe.
+ */
+gboolean deim_device_check (DeimDevice *device, DeimPrecision wanted, DeimPrecision *ret_precision, GError **error);

@@ -198,6 +198,19 @@ binding_is_half (const DeimExecutor *self, const DeimBinding *bind)
   return FALSE;
 }
 
+/* Test aid: $DEIM_TEST_BREAK names a feature (shuffle, fp16) or a shader whose convolutions get the wrong activation,
+ * so that tests see the self-test find it. */
+static void
+break_on_purpose (const DeimDispatch *d, DeimPipelineKey *key)
+{
+  const gchar *what = g_getenv ("DEIM_TEST_BREAK");
+  if (!what || g_strcmp0 (d->shader, "conv") != 0)
+    return;
+  if (g_str_equal (what, "conv") || (g_str_equal (what, "shuffle") && key->spec[3]) ||
+      (g_str_equal (what, "fp16") && key->spec[2]))
+    key->spec[7] = DEIM_ACT_SIGMOID;
+}
+
 static void
 make_key (const DeimExecutor *self, const DeimDispatch *d, DeimPipelineKey *key)
 {
@@ -219,6 +232,7 @@ make_key (const DeimExecutor *self, const DeimDispatch *d, DeimPipelineKey *key)
   key->spec[3] = d->shuffle;
   memcpy (key->spec + 4, d->spec, d->n_spec * sizeof (guint32));
   key->n_spec = 4 + d->n_spec;
+  break_on_purpose (d, key);
   key->push_bytes = d->n_push * sizeof (guint32);
   key->required_subgroup_size = policy->subgroup_size;
 }

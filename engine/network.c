@@ -19,6 +19,8 @@ deim_network_new (DeimModel *model, DeimDevice *device, guint batch, guint heigh
                   GError **error)
 {
   const DeimModelInfo *info = deim_model_get_info (model);
+  if (!deim_device_check (device, precision, &precision, error))
+    return NULL;
   DeimNetwork *self = g_new0 (DeimNetwork, 1);
   self->device = deim_device_ref (device);
   DeimGraph *graph = deim_model_build (model, batch, height ? height : info->input_height,

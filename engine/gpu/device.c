@@ -295,6 +295,13 @@ deim_gpu_get_name (DeimGpu *gpu)
   return gpu->properties.name;
 }
 
+void
+deim_gpu_overrule (DeimGpu *gpu, DeimDecision decision, gboolean on, const gchar *reason)
+{
+  gpu->policy.on[decision] = on;
+  gpu->policy.reason[decision] = reason;
+}
+
 const DeimGpuPolicy *
 deim_gpu_get_policy (DeimGpu *gpu)
 {

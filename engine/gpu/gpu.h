@@ -38,6 +38,12 @@ const DeimGpuPolicy *deim_gpu_get_policy (DeimGpu *gpu);
 const DeimGpuProperties *deim_gpu_get_properties (DeimGpu *gpu);
 /* Once lost, a device stays lost: submits and waits fail. Drop what was made on it, and open it anew. */
 gboolean deim_gpu_is_lost (DeimGpu *gpu);
+/* Overrules a decision of the policy, for a feature that was found to compute wrongly. Of what is made afterwards;
+ * not while another thread makes pipelines of this device. @reason: interned. */
+void deim_gpu_overrule (DeimGpu *gpu, DeimDecision decision, gboolean on, const gchar *reason);
+/* A file for what is known of this device, driver and build: beside the pipeline cache, with @suffix. NULL where there is
+ * nowhere to write. Free with g_free(). */
+gchar *deim_gpu_cache_file (DeimGpu *gpu, const gchar *suffix);
 
 /* ------------------------------------------------------------------ memory */
 

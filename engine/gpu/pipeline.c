@@ -312,6 +312,12 @@ fail:
   return;
 }
 
+gchar *
+deim_gpu_cache_file (DeimGpu *gpu, const gchar *suffix)
+{
+  return gpu->cache_path ? g_strconcat (gpu->cache_path, suffix, NULL) : NULL;
+}
+
 gboolean
 deim_gpu_init_pipelines (DeimGpu *gpu, const gchar *cache_dir, GError **error)
 {

