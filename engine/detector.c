@@ -2,12 +2,14 @@
 /*
  * detector.c - frames in flight.
  *
- *          submit                    collect, or drop and the device is through
- *   FREE ──────────► FILLING ──► PENDING ──────────────────────────────► FREE
- *                       └─ failed ─► FREE      └─ drop ─► DROPPED ─ reached ─► FREE
+ *          submit               collect
+ *   FREE ──────────► FILLING ──► PENDING ──────────► COLLECTING ──────────► FREE
+ *                       │           └─ drop ──► DROPPED ── reached ──► FREE
+ *                       └─ failed ──► FREE
  *
  * Invariants:
- *  1. A slot's buffers are touched by the host only in FILLING, and in PENDING once the timeline has reached `value`.
+ *  1. A slot's buffers are touched by the host only in FILLING, and in COLLECTING once the timeline has reached
+ * `value`.
  *  2. States, tickets and the order of submission change under `lock` only; copying a frame and waiting happen outside.
  *  3. Tickets grow in the order of submission, and the queue computes in that order.
  *  4. Everything a slot needs for one frame geometry is made when the first frame of that geometry comes to it; a frame
@@ -25,7 +27,7 @@
 #define MAX_IN_FLIGHT 16
 #define RECORD        8 /* rows of deim_detections(): score, class, query, 0, cx, cy, w, h */
 
-typedef enum { SLOT_FREE, SLOT_FILLING, SLOT_PENDING, SLOT_DROPPED } SlotState;
+typedef enum { SLOT_FREE, SLOT_FILLING, SLOT_PENDING, SLOT_COLLECTING, SLOT_DROPPED } SlotState;
 
 typedef struct {
   SlotState state;
@@ -289,6 +291,8 @@ deim_detector_collect (DeimDetector *self, guint64 ticket, GError **error)
 {
   g_mutex_lock (&self->lock);
   Slot *slot = find_ticket (self, ticket);
+  if (slot)
+    slot->state = SLOT_COLLECTING;
   g_mutex_unlock (&self->lock);
   if (!slot) {
     g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
