@@ -2,7 +2,7 @@
 /*
  * detector.c - frames in flight.
  *
- *          submit               collect
+ *          submit               collect                      (a failed wait: to DROPPED)
  *   FREE ──────────► FILLING ──► PENDING ──────────► COLLECTING ──────────► FREE
  *                       │           └─ drop ──► DROPPED ── reached ──► FREE
  *                       └─ failed ──► FREE
@@ -305,7 +305,7 @@ deim_detector_collect (DeimDetector *self, guint64 ticket, GError **error)
   g_mutex_lock (&self->lock);
   if (found && self->options.timestamps)
     append_profile (self, slot);
-  slot->state = SLOT_FREE;
+  slot->state = found ? SLOT_FREE : SLOT_DROPPED; /* after a failed wait the device may still read its memory */
   g_mutex_unlock (&self->lock);
   return found;
 }

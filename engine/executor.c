@@ -15,7 +15,8 @@ make_dispatches (DeimExecutor *self, GError **error)
 {
   const DeimGpuPolicy *policy = deim_gpu_get_policy (self->gpu);
   DeimOpDevice device = { policy->subgroup_size, policy->on[DEIM_DECISION_CPU], policy->on[DEIM_DECISION_SHUFFLE],
-                          policy->on[DEIM_DECISION_SUBGROUP] };
+                          policy->on[DEIM_DECISION_SUBGROUP],
+                          deim_gpu_get_properties (self->gpu)->max_workgroup_invocations };
   self->list = deim_dispatch_list_new (self->layouts, &device);
   for (guint i = 0; i < deim_graph_get_n_nodes (self->graph); i++) {
     DeimNode *node = deim_graph_get_node (self->graph, i);
@@ -265,7 +266,8 @@ static gboolean
 make_pipelines (DeimExecutor *self, GError **error)
 {
   guint n = self->list->dispatches->len;
-  PipelineJob job = { self };
+  PipelineJob job = { .self = self };
+  g_mutex_init (&job.lock);
   self->keys = g_new0 (DeimPipelineKey, MAX (n, 1));
   self->pipelines = g_new0 (const DeimPipeline *, MAX (n, 1));
   GThreadPool *pool = g_thread_pool_new (make_pipeline, &job, (gint) g_get_num_processors (), FALSE, NULL);
@@ -274,6 +276,7 @@ make_pipelines (DeimExecutor *self, GError **error)
     g_thread_pool_push (pool, GUINT_TO_POINTER (i + 1), NULL);
   }
   g_thread_pool_free (pool, FALSE, TRUE);
+  g_mutex_clear (&job.lock);
   if (job.error) {
     g_propagate_error (error, job.error);
     return FALSE;

@@ -29,7 +29,10 @@ main ()
     return;
   int i = int (index[n * k + j]);
   int query = i / classes, cls = i - query * classes;
+  /* A NaN that came this far fills up the list; its score says that nothing is there. */
   float logit = l (at (pl, n, cls >> 2, query))[cls & 3];
-  y (at (py, n, 0, j), vec4 (sigmoid4 (vec4 (logit)).x, float (cls), float (query), 0.0));
+  bool number = (floatBitsToUint (logit) & 0x7fffffffu) <= 0x7f800000u;
+  float score = number ? sigmoid4 (vec4 (logit)).x : 0.0;
+  y (at (py, n, 0, j), vec4 (score, float (cls), float (query), 0.0));
   y (at (py, n, 1, j), b (at (pb, n, 0, query)));
 }

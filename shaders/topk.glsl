@@ -10,8 +10,8 @@ uint
 key_of (float score)
 {
   uint bits = floatBitsToUint (score);
-  /* NaN sorts below everything; every number's key is at least 1, so that padding (0) never wins. */
+  /* NaN counts as -infinity. Every key is above the padding's, 0. */
   if ((bits & 0x7fffffffu) > 0x7f800000u)
-    return 1u;
-  return max ((bits & 0x80000000u) != 0u ? ~bits : bits | 0x80000000u, 1u);
+    bits = 0xff800000u;
+  return (bits & 0x80000000u) != 0u ? ~bits : bits | 0x80000000u;
 }

@@ -296,7 +296,7 @@ static DeimTensor *
 case_topk (DeimGraph *graph)
 {
   gint c = pick_channels (), t = pick (4, 300), flat = pick (0, 1);
-  return deim_topk (graph, input (graph, "x", pick (1, 2), c, 1, t), pick (1, flat ? c * t : t), flat);
+  return deim_topk (graph, input (graph, "scores", pick (1, 2), c, 1, t), pick (1, flat ? c * t : t), flat);
 }
 
 static DeimTensor *
@@ -363,6 +363,7 @@ case_detections (DeimGraph *graph)
 typedef struct {
   const gchar *name; /* of the op, with a suffix after '/' for a second case */
   DeimTensor *(*append) (DeimGraph *graph);
+  gboolean odd_scores; /* its "scores" or "logits" hold NaN and infinities, too */
 } Case;
 
 static const Case cases[] = {
@@ -388,11 +389,13 @@ static const Case cases[] = {
   { "rms_norm", case_rms_norm },
   { "attention", case_attention },
   { "topk", case_topk },
+  { "topk/odd", case_topk, TRUE },
   { "gather", case_gather },
   { "deform_attn", case_deform_attn },
   { "fdr", case_fdr },
   { "lqe_stats", case_lqe_stats },
   { "detections", case_detections },
+  { "detections/odd", case_detections, TRUE },
 };
 
 /* --------------------------------------------------------------- comparing */
@@ -412,6 +415,16 @@ distance (const gfloat *a, const gfloat *b, gsize n)
       worst = isnan (d) ? INFINITY : d;
   }
   return worst / scale;
+}
+
+/* What a broken network may hand to a selection: no number, infinities, and equal scores. */
+static void
+spoil (gfloat *values, gsize n)
+{
+  static const gfloat odd[] = { NAN, INFINITY, -INFINITY, 0.5f, 0.5f, -0.0f };
+  for (gsize i = 0; i < n; i++)
+    if (pick (0, 3) == 0)
+      values[i] = odd[pick (0, G_N_ELEMENTS (odd) - 1)];
 }
 
 /* Inputs as the device stores them, so that rounding the inputs is not counted against a shader. */
@@ -443,6 +456,8 @@ run_case (const Case *test, gboolean half)
     if (tensor->kind != DEIM_TENSOR_INPUT)
       continue;
     gfloat *data = random_values (n, -2, 2);
+    if (test->odd_scores && (g_str_equal (tensor->name, "scores") || g_str_equal (tensor->name, "logits")))
+      spoil (data, n);
     round_to_half (tensor, data, n, half);
     g_ptr_array_add (values, data);
     DeimFeed feed = { tensor, data };

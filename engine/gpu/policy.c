@@ -73,7 +73,7 @@ static gboolean
 decide_shuffle (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
 {
   if (!policy->on[DEIM_DECISION_CPU]) {
-    *reason = "on a GPU shuffles compete with arithmetic: operands are shared through shared memory";
+    *reason = "on a GPU shuffles compete with arithmetic: every lane reads its operands";
     return FALSE;
   }
   if (!p->subgroup_shuffle) {
@@ -140,7 +140,7 @@ decide_coopmat (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const g
   }
   switch (p->vendor_id) {
   case VENDOR_NVIDIA:
-    *reason = "tensor cores";
+    *reason = "the device has them; no kernel uses them yet";
     return TRUE;
   case VENDOR_AMD:
     /* Advertised on RDNA2 and emulated there, slowly (ncnn src/gpu.cpp keeps a list of device ids; ggml-vulkan
@@ -251,6 +251,8 @@ deim_gpu_policy_usable (const DeimGpuProperties *p, const gchar **ret_reason)
     reason = "its workgroups are smaller than 64 invocations";
   else if (p->max_shared_bytes < MIN_SHARED)
     reason = "it has less than 16 KiB of shared memory";
+  else if (!p->subgroup_shuffle || !p->subgroup_arithmetic)
+    reason = "its driver lacks subgroup shuffles or arithmetic in compute shaders, which kernels are built with";
   if (reason && ret_reason)
     *ret_reason = reason;
   return reason == NULL;

@@ -153,7 +153,9 @@ attrs_are_legal (const DeimDeformAttrs *a, const DeimTensor *value)
   if (a->levels < 1 || a->levels > DEIM_MAX_LEVELS || a->heads < 1 || value->shape.c % a->heads)
     return FALSE;
   for (gint l = 0; l < a->levels; l++) {
-    if (a->h[l] < 1 || a->w[l] < 1 || a->points[l] < 1 || a->points[l] > G_MAXINT16)
+    /* the shader has 8 bits for points and 16 for sides */
+    if (a->h[l] < 1 || a->h[l] > G_MAXINT16 || a->w[l] < 1 || a->w[l] > G_MAXINT16 || a->points[l] < 1 ||
+        a->points[l] > G_MAXUINT8)
       return FALSE;
     tokens += (gint64) a->h[l] * a->w[l];
   }
@@ -170,7 +172,8 @@ deim_deform_attn (DeimGraph *graph, DeimTensor *value, DeimTensor *offsets, Deim
     return NULL;
   if (!attrs_are_legal (attrs, value)) {
     deim_op_fail_shapes (graph, op, value, NULL,
-                         "the levels must add up to the value's tokens, and the heads divide its channels");
+                         "the levels must add up to the value's tokens, with at most 255 points and sides of 32767, "
+                         "and the heads divide its channels");
     return NULL;
   }
   gint n = value->shape.n, q = refs->shape.w;

@@ -61,6 +61,7 @@ typedef struct {
   gboolean cpu;      /* a software device: few cores, no shared memory worth using */
   gboolean shuffle;  /* exchanging operands inside a subgroup pays */
   gboolean subgroup; /* subgroup arithmetic can be trusted */
+  guint max_local;   /* invocations of a workgroup */
 } DeimOpDevice;
 
 /* The dispatches of a whole network, filled node by node. */

@@ -88,7 +88,7 @@ deim_dispatch_topk (DeimDispatchList *list, DeimTensor *scores, gint k, gboolean
   deim_dispatch_push_int (d, stride / 4);
   deim_dispatch_push_int (d, k);
   if (!list->device.cpu)
-    d->local_size = MAX (256, list->device.subgroup_size);
+    d->local_size = MAX (MIN (256, list->device.max_local), list->device.subgroup_size);
   d->groups[2] = (guint) n;
 
   d = deim_dispatch_append (list, "topk_sort");
