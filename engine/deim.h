@@ -74,6 +74,15 @@ typedef struct _DeimDevice DeimDevice;
  * matches (the message lists what is there) or no Vulkan loader is installed.
  */
 DEIM_API DeimDevice *deim_device_open (const gchar *selector, GError **error);
+
+/**
+ * deim_device_open_full:
+ * @selector: (nullable): as for deim_device_open()
+ * @cache_dir: (nullable): the folder for compiled pipelines, made when it is
+ *   not there; NULL or "" is $XDG_CACHE_HOME/gst-deim. Where it cannot be
+ *   written, pipelines are compiled anew each time; that is no error.
+ */
+DEIM_API DeimDevice *deim_device_open_full (const gchar *selector, const gchar *cache_dir, GError **error);
 DEIM_API DeimDevice *deim_device_ref (DeimDevice *device);
 DEIM_API void deim_device_unref (DeimDevice *device);
 
@@ -136,6 +145,20 @@ DEIM_API const gchar *deim_model_get_label (DeimModel *model, guint index);
  * say, each with its evidence ("input size 320x320: the usual one of deimv2_atto").
  */
 DEIM_API const gchar *const *deim_model_get_notes (DeimModel *model);
+
+/**
+ * deim_model_save:
+ * @path: the file to write, in .safetensors format; what is there is replaced
+ *
+ * Writes every tensor of the checkpoint, those of training included, under its
+ * official name and with its own dtype and bytes, and what was decided beside
+ * them into the metadata: "deim.arch" (the architecture with every value that
+ * shapes do not tell) and "deim.labels". A model loaded from the result needs
+ * no options and guesses nothing. @path appears when it is complete.
+ * Errors: DEIM_ERROR_SETTINGS when @path is the file that @model was loaded
+ * from, DEIM_ERROR_WRITE.
+ */
+DEIM_API gboolean deim_model_save (DeimModel *model, const gchar *path, GError **error);
 
 /* ----------------------------------------------------------------- network */
 
@@ -318,6 +341,20 @@ DEIM_API const gchar *deim_version (void);
 
 /** deim_arch_list: names that DeimModelOptions.arch takes, NULL-terminated. */
 DEIM_API const gchar *const *deim_arch_list (void);
+
+/** A published network, as its authors configure it. Strings are static. */
+typedef struct {
+  const gchar *family;   /* "DEIM-D-FINE" */
+  const gchar *size;     /* "N" */
+  const gchar *backbone; /* "HGNetv2 B0" */
+  guint input_width;     /* the size it is trained for */
+  guint input_height;
+  guint num_queries;
+  guint num_classes;
+} DeimArchInfo;
+
+/** deim_arch_get_info: what @name of deim_arch_list() is; FALSE, and @ret_info untouched, if it is none of them. */
+DEIM_API gboolean deim_arch_get_info (const gchar *name, DeimArchInfo *ret_info);
 
 /**
  * DeimLogFunc: receives one line without newline. Level: G_LOG_LEVEL_{WARNING,MESSAGE,INFO,DEBUG}.

@@ -14,7 +14,13 @@ struct _DeimDevice {
 DeimDevice *
 deim_device_open (const gchar *selector, GError **error)
 {
-  DeimGpu *gpu = deim_gpu_open (selector, NULL, error);
+  return deim_device_open_full (selector, NULL, error);
+}
+
+DeimDevice *
+deim_device_open_full (const gchar *selector, const gchar *cache_dir, GError **error)
+{
+  DeimGpu *gpu = deim_gpu_open (selector, cache_dir && *cache_dir ? cache_dir : NULL, error);
   if (!gpu)
     return NULL;
   DeimDevice *self = g_new0 (DeimDevice, 1);

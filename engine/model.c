@@ -100,8 +100,8 @@ take_labels (DeimModel *model, const DeimModelOptions *options, GError **error)
   }
   if (builtin) {
     model->labels = g_strdupv ((gchar **) builtin);
-    g_ptr_array_add (model->notes,
-                     g_strdup_printf ("labels: the built-in set of %u classes (\"%s\" ..)", n, builtin[0]));
+    g_ptr_array_add (model->notes, g_strdup_printf ("labels: those of %s, the built-in set of %u classes",
+                                                    deim_labels_builtin_name (n), n));
     return TRUE;
   }
   model->labels = g_new0 (gchar *, n + 1);
@@ -236,6 +236,12 @@ DeimCheckpoint *
 deim_model_get_checkpoint (DeimModel *model)
 {
   return model->checkpoint;
+}
+
+const gchar *
+deim_model_get_path (DeimModel *model)
+{
+  return model->path;
 }
 
 DeimGraph *

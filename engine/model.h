@@ -19,6 +19,8 @@ DeimModel *deim_model_new (DeimCheckpoint *checkpoint, const gchar *path, const 
 DeimGraph *deim_model_build (DeimModel *model, guint batch, guint height, guint width, DeimNetworkOutputs *ret_outputs,
                              GError **error);
 
-/* Both belong to the model. */
+/* These belong to the model. */
 const DeimArch *deim_model_get_arch (DeimModel *model);
 DeimCheckpoint *deim_model_get_checkpoint (DeimModel *model);
+/* Where it was loaded from. */
+const gchar *deim_model_get_path (DeimModel *model);

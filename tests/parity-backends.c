@@ -137,6 +137,14 @@ vulkan_taps_open (DeimGraph *graph, const DeimNetworkOutputs *outputs, DeimTenso
   return executor_open (graph, outputs, wanted, n_wanted, DEIM_PRECISION_FP32, TRUE, error);
 }
 
+/* fp16 storage: for test-precision, whose tolerances are other ones. */
+static gpointer
+vulkan_fp16_open (DeimGraph *graph, const DeimNetworkOutputs *outputs, DeimTensor *const *wanted, guint n_wanted,
+                  GError **error)
+{
+  return executor_open (graph, outputs, wanted, n_wanted, DEIM_PRECISION_FP16, FALSE, error);
+}
+
 static gboolean
 vulkan_run (gpointer session, const gfloat *input, gfloat **ret_values, GError **error)
 {
@@ -162,6 +170,7 @@ static const ParityBackend backends[] = {
   { "fused", fused_open, reference_run, reference_close },
   { "vulkan", vulkan_open, vulkan_run, vulkan_close },
   { "vulkan-taps", vulkan_taps_open, vulkan_run, vulkan_close },
+  { "vulkan-fp16", vulkan_fp16_open, vulkan_run, vulkan_close },
 };
 
 const ParityBackend *

@@ -318,30 +318,43 @@ check_case (const ParityBackend *backend, gpointer session, Case *c, DeimTensor 
   return good;
 }
 
-gboolean
-parity_check_set (const ParityBackend *backend, const GoldenSet *set, guint max_cases, gchar **ret_message)
+DeimGraph *
+parity_build_set (const GoldenSet *set, DeimArch *ret_arch, DeimNetworkOutputs *ret_outputs, gchar **ret_message)
 {
   g_autoptr (GError) error = NULL;
   g_autofree gchar *what = NULL;
   DeimArch arch;
   DeimNetworkOutputs outputs;
   DeimStateDict dict = golden_params_dict (set->params);
-  *ret_message = NULL;
   if (!parity_recognise (set, &arch, NULL, &error)) {
     *ret_message = g_strdup (error->message);
-    return FALSE;
+    return NULL;
   }
   if (!golden_check_arch (set->arch, &arch, &what)) {
     *ret_message = g_strdup_printf ("recognised wrongly: %s", what);
-    return FALSE;
+    return NULL;
   }
-  DeimGraph *graph = deim_network_build (&arch, &dict.values, 1, (guint) set->params->height,
-                                         (guint) set->params->width, &outputs, &error);
+  g_autoptr (DeimGraph) graph = deim_network_build (&arch, &dict.values, 1, (guint) set->params->height,
+                                                    (guint) set->params->width, &outputs, &error);
   if (!graph || !deim_check_unused (graph, &arch, &dict, &error)) {
-    deim_graph_free (graph);
     *ret_message = g_strdup (error->message);
-    return FALSE;
+    return NULL;
   }
+  *ret_arch = arch;
+  *ret_outputs = outputs;
+  return g_steal_pointer (&graph);
+}
+
+gboolean
+parity_check_set (const ParityBackend *backend, const GoldenSet *set, guint max_cases, gchar **ret_message)
+{
+  g_autoptr (GError) error = NULL;
+  DeimArch arch;
+  DeimNetworkOutputs outputs;
+  *ret_message = NULL;
+  DeimGraph *graph = parity_build_set (set, &arch, &outputs, ret_message);
+  if (!graph)
+    return FALSE;
 
   JsonArray *taps = json_object_get_array_member (golden_set_case (set, 0), "taps");
   guint n_wanted = 3 + json_array_get_length (taps);

@@ -51,6 +51,11 @@ void parity_result_clear (ParityResult *result);
  */
 gboolean parity_check_set (const ParityBackend *backend, const GoldenSet *set, guint max_cases, gchar **ret_message);
 
+/* The graph of the set, from its rule-made weights, recognised from nothing but them; NULL with the reason in
+ * @ret_message. */
+DeimGraph *parity_build_set (const GoldenSet *set, DeimArch *ret_arch, DeimNetworkOutputs *ret_outputs,
+                             gchar **ret_message);
+
 /* CRC-32 of every tensor against MODEL.crc.json; TRUE also where there is none. */
 gboolean parity_check_crc (const GoldenSet *set, guint *ret_checked, gchar **ret_message);
 

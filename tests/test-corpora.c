@@ -50,6 +50,14 @@ read_legacy (GBytes *bytes)
   use (checkpoint, error);
 }
 
+static void
+read_onnx (GBytes *bytes)
+{
+  GError *error = NULL;
+  DeimCheckpoint *checkpoint = deim_onnx_read (bytes, "corpus", &error);
+  use (checkpoint, error);
+}
+
 /* A data.pkl, in an archive with the storages "0" to "3" of six floats, which the seeds name. */
 static void
 read_pickle (GBytes *bytes)
@@ -76,7 +84,7 @@ static const struct {
   void (*read) (GBytes *bytes);
 } targets[] = {
   { "safetensors", read_safetensors }, { "pytorch-zip", read_zip }, { "pytorch-legacy", read_legacy },
-  { "pickle", read_pickle },           { "npy", read_npy },
+  { "pickle", read_pickle },           { "npy", read_npy },         { "onnx", read_onnx },
 };
 
 static void

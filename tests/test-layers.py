@@ -42,6 +42,8 @@ SYSTEM = {
     "cairo": ["overlay", "gst-plugin", "tools", "tests"],
     "pango": ["overlay", "tests"],
     "zip.h": ["engine/formats", "tests"],
+    "protobuf-c/": ["engine/formats"],
+    "engine/formats/onnx.pb-c.h": ["engine/formats"],
 }
 LIBRARIES = ["engine/", "overlay/", "gst-plugin/", "trainer/"]
 SKIPPED = {".git", "out", "subprojects", "node_modules", "__pycache__"}

@@ -93,6 +93,22 @@ show_model (const gchar *path, const DeimToolOptions *shared)
   return DEIM_EXIT_OK;
 }
 
+static void
+list_archs (void)
+{
+  const gchar *const *names = deim_arch_list ();
+
+  printf ("%-22s %-14s %-9s %-14s %-9s %7s %7s\n", "--arch", "family", "size", "backbone", "input", "queries",
+          "classes");
+  for (guint i = 0; names[i]; i++) {
+    DeimArchInfo info;
+    deim_arch_get_info (names[i], &info);
+    g_autofree gchar *input = g_strdup_printf ("%ux%u", info.input_height, info.input_width);
+    printf ("%-22s %-14s %-9s %-14s %-9s %7u %7u\n", names[i], info.family, info.size, info.backbone, input,
+            info.num_queries, info.num_classes);
+  }
+}
+
 static int
 run (gchar **argv)
 {
@@ -100,7 +116,8 @@ run (gchar **argv)
   const GOptionEntry entries[] = {
     { "device", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK, take_device,
       "Describe the Vulkan device and every decision about it; SELECTOR: index, UUID or part of its name", "SELECTOR" },
-    { "list", 0, 0, G_OPTION_ARG_NONE, &options.list, "List the architectures that --arch takes", NULL },
+    { "list", 0, 0, G_OPTION_ARG_NONE, &options.list,
+      "List the networks: what --arch takes, and each one's usual values", NULL },
     { "arch", 0, 0, G_OPTION_ARG_STRING, &shared.arch, "Take the checkpoint for this architecture", "NAME" },
     { "labels", 0, 0, G_OPTION_ARG_FILENAME, &shared.labels, "Class names from this file, one a line", "FILE" },
     { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "The model's facts as one line of JSON", NULL },
@@ -116,9 +133,8 @@ run (gchar **argv)
   } else if (!arguments[0] && !options.device && !options.list) {
     status = deim_tool_misuse ("nothing to tell about; give a MODEL, --device or --list");
   } else {
-    const gchar *const *archs = deim_arch_list ();
-    for (guint i = 0; options.list && archs[i]; i++)
-      puts (archs[i]);
+    if (options.list)
+      list_archs ();
     if (arguments[0])
       status = show_model (arguments[0], &shared);
     if (options.device && status == DEIM_EXIT_OK)
@@ -132,7 +148,8 @@ const DeimTool deim_tool_info = {
   .name = "info",
   .arguments = "[MODEL]",
   .summary = "Tell what a model or a device is, and what was decided about it",
-  .details = "MODEL is a .safetensors file or a PyTorch checkpoint (.pth).\n\n"
+  .details = "MODEL is a .safetensors file or a PyTorch checkpoint (.pth). The columns of --list: size of the input\n"
+             "(height x width), queries and classes are those of the published checkpoints; other numbers work too.\n\n"
              "Examples:\n"
              "  deim info deimv2_atto.pth\n"
              "  deim info --device            the device that would be used\n"

@@ -200,6 +200,12 @@ deim_checkpoint_set_source (DeimCheckpoint *checkpoint, const gchar *source)
   checkpoint->source = g_strdup (source);
 }
 
+static gint
+compare_texts (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const gchar *const *) a, *(const gchar *const *) b);
+}
+
 guint
 deim_checkpoint_get_n_tensors (DeimCheckpoint *checkpoint)
 {
@@ -222,6 +228,20 @@ const gchar *
 deim_checkpoint_get_metadata (DeimCheckpoint *checkpoint, const gchar *key)
 {
   return g_hash_table_lookup (checkpoint->metadata, key);
+}
+
+gchar **
+deim_checkpoint_list_metadata (DeimCheckpoint *checkpoint)
+{
+  GPtrArray *keys = g_ptr_array_new ();
+  GHashTableIter iter;
+  gpointer key;
+  g_hash_table_iter_init (&iter, checkpoint->metadata);
+  while (g_hash_table_iter_next (&iter, &key, NULL))
+    g_ptr_array_add (keys, g_strdup (key));
+  g_ptr_array_sort (keys, compare_texts);
+  g_ptr_array_add (keys, NULL);
+  return (gchar **) g_ptr_array_free (keys, FALSE);
 }
 
 const gchar *
@@ -257,6 +277,32 @@ describe_stranger (const guint8 *data, gsize size)
   return NULL;
 }
 
+/*
+ * ONNX has no magic number. Its first field is the version of the format, one
+ * byte, and every writer puts next the name of the program or what else comes
+ * before the graph: fields 2 to 8, as text, numbers or messages.
+ */
+static gboolean
+looks_like_onnx (const guint8 *data, gsize size)
+{
+  if (size < 3 || data[0] != 0x08 || data[1] == 0 || data[1] > 0x7f)
+    return FALSE;
+  guint field = data[2] >> 3, type = data[2] & 7;
+  return field >= 2 && field <= 8 && type == (field == 5 ? 0 : 2);
+}
+
+#ifndef DEIM_HAVE_ONNX
+DeimCheckpoint *
+deim_onnx_read (GBytes *bytes, const gchar *name, GError **error)
+{
+  g_set_error (error, DEIM_ERROR, DEIM_ERROR_FORMAT,
+               "%s: this is an ONNX model, which this build of gst-deim cannot read; give a .safetensors file or a "
+               "PyTorch checkpoint, or build gst-deim with -Donnx=enabled (libprotobuf-c)",
+               name);
+  return NULL;
+}
+#endif
+
 DeimCheckpoint *
 deim_checkpoint_parse (GBytes *bytes, const gchar *name, GError **error)
 {
@@ -269,12 +315,16 @@ deim_checkpoint_parse (GBytes *bytes, const gchar *name, GError **error)
   if (size >= 4 && memcmp (data, "PK\x03\x04", 4) == 0)
     return deim_pytorch_zip_read (bytes, name, error);
   const gchar *stranger = describe_stranger (data, size);
-  if (!stranger && data[0] == 0x80)
-    return deim_pytorch_legacy_read (bytes, name, error);
+  /* Safetensors first: its length may well begin with the byte that begins a pickle, which has no brace there. */
   if (!stranger && size > 8 && data[8] == '{')
     return deim_safetensors_read (bytes, name, error);
-  g_set_error (error, DEIM_ERROR, DEIM_ERROR_FORMAT, "%s: this is %s; give a .safetensors file or a PyTorch checkpoint",
-               name, stranger ? stranger : "not a checkpoint of a kind known here");
+  if (!stranger && data[0] == 0x80)
+    return deim_pytorch_legacy_read (bytes, name, error);
+  if (!stranger && looks_like_onnx (data, size))
+    return deim_onnx_read (bytes, name, error);
+  g_set_error (error, DEIM_ERROR, DEIM_ERROR_FORMAT,
+               "%s: this is %s; give a .safetensors file, a PyTorch checkpoint or an ONNX export", name,
+               stranger ? stranger : "not a checkpoint of a kind known here");
   return NULL;
 }
 

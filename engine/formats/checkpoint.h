@@ -3,7 +3,8 @@
  * checkpoint.h - a state dict in memory: named tensors and string metadata,
  * whatever file it came from.
  *
- * Readers: safetensors.c, pytorch.c (zip and pre-1.6 form, through pickle.c).
+ * Readers: safetensors.c, pytorch-*.c (zip and pre-1.6 form, through pickle.c),
+ * onnx*.c (official exports, whose initializers get their official names back).
  * They share one promise: a file is data. Nothing in it is executed, nothing
  * in it makes the reader crash, loop or allocate more than a small multiple of
  * the file's own size, and a file that breaks a rule yields one DEIM_ERROR_FORMAT
@@ -69,6 +70,8 @@ const DeimCheckpointTensor *deim_checkpoint_lookup (DeimCheckpoint *checkpoint, 
 
 /* Free-form string metadata (safetensors "__metadata__"), NULL if absent. */
 const gchar *deim_checkpoint_get_metadata (DeimCheckpoint *checkpoint, const gchar *key);
+/* Its keys, sorted, NULL-terminated. Free with g_strfreev(). */
+gchar **deim_checkpoint_list_metadata (DeimCheckpoint *checkpoint);
 
 /* Where the weights were found, for people: "ema.module of a PyTorch checkpoint (zip)". */
 const gchar *deim_checkpoint_get_source (DeimCheckpoint *checkpoint);

@@ -24,6 +24,9 @@ const gchar *const deim_labels_voc[] = {
   NULL
 };
 
+/* CrowdHuman has one category, numbered 1; the official configuration uses the ids as they are. */
+const gchar *const deim_labels_crowdhuman[] = { "none", "person", NULL };
+
 /*
  * Objects365 v2 in the order of its ids 1 to 365. The official configurations
  * use the ids as they are, hence 366 outputs of which number 0 means nothing;

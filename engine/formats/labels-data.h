@@ -6,4 +6,5 @@
 
 extern const gchar *const deim_labels_coco[];
 extern const gchar *const deim_labels_voc[];
+extern const gchar *const deim_labels_crowdhuman[];
 extern const gchar *const deim_labels_objects366[];

@@ -15,6 +15,7 @@ static const struct {
   const gchar *name;
   const gchar *const *labels;
 } builtin[] = {
+  { 2, "CrowdHuman", deim_labels_crowdhuman },
   { 20, "Pascal VOC", deim_labels_voc },
   { 80, "COCO", deim_labels_coco },
   { 365, "Objects365", deim_labels_objects366 + 1 },

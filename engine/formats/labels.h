@@ -4,8 +4,9 @@
 
 #include <glib.h>
 
-/* The built-in set of @num_classes names, ended by NULL: 20 Pascal VOC, 80 COCO, 365 Objects365, 366 the same with an
- * unused class 0 (so the official Objects365 networks count). NULL when there is none of that size. */
+/* The built-in set of @num_classes names, ended by NULL: 2 CrowdHuman and 366 Objects365, both with an unused class 0
+ * (so the official networks count), 20 Pascal VOC, 80 COCO, 365 Objects365 without. NULL when there is none of that
+ * size. */
 const gchar *const *deim_labels_builtin (guint num_classes);
 
 /* "COCO", say, for messages; NULL as above. */

@@ -16,6 +16,8 @@
 DeimCheckpoint *deim_safetensors_read (GBytes *bytes, const gchar *name, GError **error);
 DeimCheckpoint *deim_pytorch_zip_read (GBytes *bytes, const gchar *name, GError **error);
 DeimCheckpoint *deim_pytorch_legacy_read (GBytes *bytes, const gchar *name, GError **error);
+/* An official ONNX export; DEIM_ERROR_FORMAT in a build without libprotobuf-c. */
+DeimCheckpoint *deim_onnx_read (GBytes *bytes, const gchar *name, GError **error);
 
 /*
  * Adds the tensor @tensor, whose fields are copied; its data lie in @data (a

@@ -11,6 +11,7 @@
  * lets through only what has the shape of the above.
  */
 #include "reader.h"
+#include "safetensors-write.h"
 
 #include <string.h>
 #include <json-glib/json-glib.h>
@@ -96,16 +97,23 @@ scan_header (const gchar *text, gsize size, const gchar *where, gsize *ret_membe
   return TRUE;
 }
 
+static const gchar *const dtype_names[] = {
+  [DEIM_DTYPE_F32] = "F32", [DEIM_DTYPE_F16] = "F16",   [DEIM_DTYPE_BF16] = "BF16", [DEIM_DTYPE_F64] = "F64",
+  [DEIM_DTYPE_I64] = "I64", [DEIM_DTYPE_I32] = "I32",   [DEIM_DTYPE_I16] = "I16",   [DEIM_DTYPE_I8] = "I8",
+  [DEIM_DTYPE_U8] = "U8",   [DEIM_DTYPE_BOOL] = "BOOL",
+};
+
+const gchar *
+deim_safetensors_dtype_name (DeimDtype dtype)
+{
+  return dtype_names[dtype];
+}
+
 static gboolean
 parse_dtype (const gchar *text, DeimDtype *ret_dtype)
 {
-  static const gchar *const names[] = {
-    [DEIM_DTYPE_F32] = "F32", [DEIM_DTYPE_F16] = "F16",   [DEIM_DTYPE_BF16] = "BF16", [DEIM_DTYPE_F64] = "F64",
-    [DEIM_DTYPE_I64] = "I64", [DEIM_DTYPE_I32] = "I32",   [DEIM_DTYPE_I16] = "I16",   [DEIM_DTYPE_I8] = "I8",
-    [DEIM_DTYPE_U8] = "U8",   [DEIM_DTYPE_BOOL] = "BOOL",
-  };
-  for (gsize i = 0; i < G_N_ELEMENTS (names); i++) {
-    if (g_str_equal (text, names[i])) {
+  for (gsize i = 0; i < G_N_ELEMENTS (dtype_names); i++) {
+    if (g_str_equal (text, dtype_names[i])) {
       *ret_dtype = (DeimDtype) i;
       return TRUE;
     }

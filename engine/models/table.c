@@ -13,6 +13,7 @@
 
 typedef struct {
   const gchar *name;
+  const gchar *title; /* for people */
   DeimBackboneKind kind;
   gint stem_mid, stem_out;
   gint n_stages;
@@ -21,9 +22,9 @@ typedef struct {
 } Backbone;
 
 /* clang-format off */
-#define HGNET(name, mid, out, n, ...) { name, DEIM_BACKBONE_HGNETV2, mid, out, n, FALSE, { __VA_ARGS__ } }
+#define HGNET(name, mid, out, n, ...) { name, "HGNetv2 " name, DEIM_BACKBONE_HGNETV2, mid, out, n, FALSE, { __VA_ARGS__ } }
 #define BLOCKS(a, b, c, d) { { .blocks = a }, { .blocks = b }, { .blocks = c }, { .blocks = d } }
-#define RESNET(name, bottleneck, blocks) { name, DEIM_BACKBONE_PRESNET, 0, 0, 4, bottleneck, blocks }
+#define RESNET(name, bottleneck, blocks) { name, "PResNet-" name, DEIM_BACKBONE_PRESNET, 0, 0, 4, bottleneck, blocks }
 
 /* Stages that B0 shares with its smaller relatives. */
 #define STAGE_S0 { 16, 16, 64, 1, FALSE, 3, 3 }
@@ -47,7 +48,7 @@ static const Backbone backbones[] = {
   RESNET ("34", FALSE, BLOCKS (3, 4, 6, 3)),
   RESNET ("50", TRUE, BLOCKS (3, 4, 6, 3)),
   RESNET ("101", TRUE, BLOCKS (3, 4, 23, 3)),
-  { "dla34", DEIM_BACKBONE_DLA, 0, 0, 4, FALSE, BLOCKS (1, 1, 1, 1) },
+  { "dla34", "DLA-34", DEIM_BACKBONE_DLA, 0, 0, 4, FALSE, BLOCKS (1, 1, 1, 1) },
 };
 
 /* -------------------------------------------------------------- families */
@@ -146,12 +147,19 @@ static const Row rows[] = {
   { "rtdetr_dla34", F_RTV1, "DLA-34", "dla34", 0, 256, 1, 1024, 256, 3, 6, 5, 1024, 300, 640, 0 },
 };
 
-static void
-expand_backbone (const Row *row, const Family *family, DeimBackboneArch *ret)
+static const Backbone *
+find_backbone (const Row *row)
 {
   const Backbone *backbone = backbones;
   while (!g_str_equal (backbone->name, row->backbone))
     backbone++;
+  return backbone;
+}
+
+static void
+expand_backbone (const Row *row, const Family *family, DeimBackboneArch *ret)
+{
+  const Backbone *backbone = find_backbone (row);
   *ret = (DeimBackboneArch){
     .kind = backbone->kind,
     .stem_mid = backbone->stem_mid,
@@ -250,6 +258,28 @@ deim_arch_find_preset (const gchar *name, DeimArch *ret_arch)
       deim_arch_preset (i, ret_arch);
       return TRUE;
     }
+  return FALSE;
+}
+
+gboolean
+deim_arch_get_info (const gchar *name, DeimArchInfo *ret_info)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    if (!g_str_equal (rows[i].name, name))
+      continue;
+    DeimArch arch;
+    deim_arch_preset (i, &arch);
+    *ret_info = (DeimArchInfo){
+      .family = arch.family,
+      .size = arch.size,
+      .backbone = find_backbone (&rows[i])->title,
+      .input_width = (guint) arch.input_width,
+      .input_height = (guint) arch.input_height,
+      .num_queries = (guint) arch.decoder.queries,
+      .num_classes = (guint) arch.decoder.classes,
+    };
+    return TRUE;
+  }
   return FALSE;
 }
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * onnx-make.h - makes ONNX files in memory, for the tests and the seed of the
+ * fuzzer; written without protobuf and without the reader under test.
+ */
+#pragma once
+
+#include "golden.h"
+
+/* Fields of a protobuf message. */
+void make_number (GByteArray *out, guint field, guint64 value);
+void make_field (GByteArray *out, guint field, gconstpointer data, gsize size); /* text, bytes or a message */
+
+/* An initializer of @graph: float32 @data of the shape @dims. */
+void make_onnx_tensor (GByteArray *graph, const gchar *name, guint n_dims, const gint64 *dims, const gfloat *data);
+/* A node of @graph; inputs follow, then NULL. */
+void make_onnx_node (GByteArray *graph, const gchar *op, const gchar *name, const gchar *output,
+                     ...) G_GNUC_NULL_TERMINATED;
+/* The model around @graph (transfer full). */
+GBytes *make_onnx (GByteArray *graph);
+
+/* A right file, of no whole network: one convolution, linear layer and attention each, in the right places. Returned is
+ * the graph, so that more can be put in. */
+GByteArray *make_small_onnx (void);
+
+/* How an exporter might write a network. */
+typedef enum {
+  EXPORT_SEQUENTIAL = 1 << 0, /* lists are called themselves: "blocks/blocks.0" */
+  EXPORT_FROZEN = 1 << 1,     /* norms of the backbone stay behind, as a product and a sum */
+  EXPORT_MERGED = 1 << 2,     /* RepVGG blocks are one convolution */
+} ExportStyle;
+
+/* What the official exporter makes of a network whose tensors are those of @params, with zeros for values (constants
+ * are right). */
+GBytes *make_onnx_export (GoldenParams *params, DeimStateDict *dict, ExportStyle style);
