@@ -93,6 +93,7 @@ reset (GstDeimDetect *self)
   GST_OBJECT_LOCK (self);
   self->counts = (GstDeimCounts){ 0 };
   self->earliest = GST_CLOCK_TIME_NONE;
+  self->position = GST_CLOCK_TIME_NONE;
   self->proportion = 1.0;
   self->live = FALSE;
   self->slots = deim_detector_get_in_flight (self->detector);
@@ -111,7 +112,8 @@ gst_deim_detect_start (GstBaseTransform *base)
   g_autofree gchar *model = g_strdup (self->settings.model);
   g_autofree gchar *labels_file = g_strdup (self->settings.labels_file);
   g_autofree gchar *device = g_strdup (self->settings.device);
-  GstDeimEngineKey key = { model, labels_file, device, self->settings.precision };
+  g_autofree gchar *cache_dir = g_strdup (self->settings.cache_dir);
+  GstDeimEngineKey key = { model, labels_file, device, cache_dir, self->settings.precision };
   DeimDetectorOptions options = { .in_flight = self->settings.in_flight,
                                   .max_detections = self->settings.max_detections,
                                   .resize = self->settings.resize };
@@ -265,6 +267,11 @@ gst_deim_detect_sink_event (GstBaseTransform *base, GstEvent *event)
     /* Events stay where they are among the frames. */
     if (GST_EVENT_IS_SERIALIZED (event))
       gst_deim_flow_drain (self);
+    if (GST_EVENT_TYPE (event) == GST_EVENT_SEGMENT) {
+      GST_OBJECT_LOCK (self);
+      self->position = GST_CLOCK_TIME_NONE;
+      GST_OBJECT_UNLOCK (self);
+    }
     break;
   }
   return GST_BASE_TRANSFORM_CLASS (parent_class)->sink_event (base, event);
@@ -311,6 +318,21 @@ add_latency (GstDeimDetect *self, GstQuery *query)
   gst_query_set_latency (query, live, min, max);
 }
 
+/* The base class answers from the frames that it pushes itself, and it pushes none here. */
+static gboolean
+answer_position (GstDeimDetect *self, GstQuery *query)
+{
+  GstFormat format;
+  gst_query_parse_position (query, &format, NULL);
+  GST_OBJECT_LOCK (self);
+  guint64 position = self->position;
+  GST_OBJECT_UNLOCK (self);
+  if (format != GST_FORMAT_TIME || position == GST_CLOCK_TIME_NONE)
+    return FALSE;
+  gst_query_set_position (query, format, (gint64) position);
+  return TRUE;
+}
+
 static gboolean
 gst_deim_detect_query (GstBaseTransform *base, GstPadDirection direction, GstQuery *query)
 {
@@ -319,6 +341,8 @@ gst_deim_detect_query (GstBaseTransform *base, GstPadDirection direction, GstQue
   /* Upstream that asks DRAIN or ALLOCATION wants its buffers back first. */
   if (direction == GST_PAD_SINK && GST_QUERY_IS_SERIALIZED (query))
     gst_deim_flow_drain (self);
+  if (direction == GST_PAD_SRC && GST_QUERY_TYPE (query) == GST_QUERY_POSITION && answer_position (self, query))
+    return TRUE;
   if (!GST_BASE_TRANSFORM_CLASS (parent_class)->query (base, direction, query))
     return FALSE;
   if (direction == GST_PAD_SRC && GST_QUERY_TYPE (query) == GST_QUERY_LATENCY)
@@ -359,6 +383,7 @@ gst_deim_detect_finalize (GObject *object)
   GstDeimDetect *self = GST_DEIM_DETECT (object);
 
   gst_deim_settings_clear (self);
+  g_array_unref (self->found);
   g_mutex_clear (&self->linger_lock);
   g_cond_clear (&self->linger_cond);
   G_OBJECT_CLASS (parent_class)->finalize (object);
@@ -370,7 +395,6 @@ gst_deim_detect_class_init (GstDeimDetectClass *klass)
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GstBaseTransformClass *base_class = GST_BASE_TRANSFORM_CLASS (klass);
 
-  gst_deim_frame_meta_register ();
   G_OBJECT_CLASS (klass)->finalize = gst_deim_detect_finalize;
   gst_deim_settings_install (G_OBJECT_CLASS (klass));
 
@@ -395,7 +419,9 @@ static void
 gst_deim_detect_init (GstDeimDetect *self)
 {
   gst_deim_settings_init (self);
+  self->found = g_array_new (FALSE, FALSE, sizeof (GstDeimFound));
   self->earliest = GST_CLOCK_TIME_NONE;
+  self->position = GST_CLOCK_TIME_NONE;
   gst_video_info_init (&self->info);
   g_mutex_init (&self->linger_lock);
   g_cond_init (&self->linger_cond);

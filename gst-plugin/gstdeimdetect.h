@@ -30,13 +30,13 @@ typedef struct {
 
 /* The properties. Strings are owned. */
 typedef struct {
-  gchar *model, *device, *labels_file, *class_thresholds, *classes, *region;
+  gchar *model, *device, *cache_dir, *labels_file, *class_thresholds, *classes, *region;
   DeimPrecision precision;
   DeimResize resize;
   GstDeimMetaMode meta;
   gdouble threshold;
   guint max_detections, inference_interval, in_flight;
-  gboolean qos, pass_through;
+  gboolean qos, pass_through, post_messages;
 } GstDeimSettings;
 
 typedef struct {
@@ -74,6 +74,7 @@ struct _GstDeimDetect {
   gdouble proportion;        /* object: QoS */
   gboolean live;             /* object: upstream said so to a LATENCY query */
   GstClockTime latency;      /* object: what LATENCY queries are answered */
+  guint64 position;          /* object: stream time that was pushed last; NONE: nothing since the segment began */
 
   /* stream: between start and stop */
   GstDeimEngine *engine;
@@ -83,7 +84,7 @@ struct _GstDeimDetect {
   GstDeimFilter *filter;
   GstDeimRegion region;
   guint interval;
-  gboolean qos, pass_through;
+  gboolean qos, pass_through, post_messages;
   GstDeimMetaMode meta;
   /* stream: caps */
   GstVideoInfo info;
@@ -97,6 +98,7 @@ struct _GstDeimDetect {
   guint submitted;                       /* inferences of frames in the ring */
   guint64 abandoned[GST_DEIM_MAX_SLOTS]; /* tickets of discarded frames: submitted + n_abandoned <= slots */
   guint n_abandoned;
+  GArray *found; /* of GstDeimFound: the wanted detections of the frame at hand */
   guint64 next_frame;
   guint since_inferred; /* for inference-interval */
   gboolean overloaded;

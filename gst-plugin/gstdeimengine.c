@@ -89,7 +89,7 @@ create_model (const GstDeimEngineKey *key, GError **error)
 static gpointer
 create_device (const GstDeimEngineKey *key, GError **error)
 {
-  return deim_device_open (key->device, error);
+  return deim_device_open_full (key->device, key->cache_dir, error);
 }
 
 /* A file under the same name is another model once its size or time has changed. */
@@ -113,7 +113,9 @@ gst_deim_engine_new (const GstDeimEngineKey *key, GError **error)
   Shared *model = pool_take (&models, model_name->str, create_model, key, error);
   if (!model)
     return NULL;
-  Shared *device = pool_take (&devices, key->device ? key->device : "", create_device, key, error);
+  g_autofree gchar *device_name =
+      g_strdup_printf ("%s\n%s", key->device ? key->device : "", key->cache_dir ? key->cache_dir : "");
+  Shared *device = pool_take (&devices, device_name, create_device, key, error);
   if (!device) {
     pool_give (&models, model);
     return NULL;

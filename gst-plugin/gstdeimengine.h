@@ -17,11 +17,12 @@ G_BEGIN_DECLS
 
 typedef struct _GstDeimEngine GstDeimEngine;
 
-/* What an engine is found by. Strings may be NULL: the labels of the file, the best device. */
+/* What an engine is found by. Strings may be NULL: the labels of the file, the best device, the user's cache. */
 typedef struct {
   const gchar *model;
   const gchar *labels_file;
   const gchar *device;
+  const gchar *cache_dir; /* elements that name different ones do not share the device */
   DeimPrecision precision;
 } GstDeimEngineKey;
 

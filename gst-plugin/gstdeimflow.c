@@ -56,7 +56,7 @@ engine_failed (GstDeimDetect *self, const GError *error, const gchar *doing)
 
 /* Waits for the inference of @frame and attaches what it found. */
 static GstFlowReturn
-finish_inference (GstDeimDetect *self, GstDeimPending *frame, guint *count)
+finish_inference (GstDeimDetect *self, GstDeimPending *frame)
 {
   gboolean waited = !deim_detector_is_done (self->detector, frame->ticket);
   g_autoptr (GError) error = NULL;
@@ -87,8 +87,9 @@ finish_inference (GstDeimDetect *self, GstDeimPending *frame, guint *count)
   } else {
     gst_deim_timing_note_inference (self, taken, FALSE);
   }
-  *count = gst_deim_meta_attach (frame->buffer, self->meta, detections, self->filter,
-                                 gst_deim_engine_get_model (self->engine), frame->width, frame->height);
+  gst_deim_meta_select (detections, self->filter, gst_deim_engine_get_model (self->engine), frame->width, frame->height,
+                        self->found);
+  gst_deim_meta_attach (frame->buffer, self->meta, self->found, frame->width, frame->height);
   return GST_FLOW_OK;
 }
 
@@ -116,10 +117,13 @@ pack (GstDeimDetect *self, GstBuffer *buffer)
     gst_buffer_unref (copy);
     return buffer;
   }
-  if (gst_video_frame_map (&to, info, copy, GST_MAP_WRITE)) {
-    gst_video_frame_copy (&to, &from);
-    gst_video_frame_unmap (&to);
+  if (!gst_video_frame_map (&to, info, copy, GST_MAP_WRITE)) {
+    gst_video_frame_unmap (&from);
+    gst_buffer_unref (copy);
+    return buffer;
   }
+  gst_video_frame_copy (&to, &from);
+  gst_video_frame_unmap (&to);
   gst_video_frame_unmap (&from);
   gst_buffer_copy_into (copy, buffer, GST_BUFFER_COPY_METADATA, 0, -1);
   GstVideoMeta *stale = gst_buffer_get_video_meta (copy);
@@ -127,6 +131,36 @@ pack (GstDeimDetect *self, GstBuffer *buffer)
     gst_buffer_remove_meta (copy, &stale->meta);
   gst_buffer_unref (buffer);
   return copy;
+}
+
+/* What was found in @buffer, for applications that look at the bus and not at buffers. */
+static void
+post_detections (GstDeimDetect *self, GstBuffer *buffer, guint64 frame, guint width, guint height)
+{
+  const GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
+  GstClockTime pts = GST_BUFFER_PTS (buffer);
+  GstStructure *content = gst_structure_new (
+      "deim-detections", "frame", G_TYPE_UINT64, frame, "timestamp", G_TYPE_UINT64, pts, "stream-time", G_TYPE_UINT64,
+      gst_segment_to_stream_time (segment, GST_FORMAT_TIME, pts), "running-time", G_TYPE_UINT64,
+      gst_segment_to_running_time (segment, GST_FORMAT_TIME, pts), "duration", G_TYPE_UINT64,
+      GST_BUFFER_DURATION (buffer), "width", G_TYPE_UINT, width, "height", G_TYPE_UINT, height, NULL);
+  gst_deim_meta_describe (self->found, content);
+  gst_element_post_message (GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self), content));
+}
+
+/* Stream time at the end of @buffer, or at its beginning when played backwards; NONE where it has no time. */
+static guint64
+position_after (GstDeimDetect *self, GstBuffer *buffer)
+{
+  const GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
+  GstClockTime time = GST_BUFFER_PTS (buffer);
+  if (segment->format != GST_FORMAT_TIME || !GST_CLOCK_TIME_IS_VALID (time))
+    return GST_CLOCK_TIME_NONE;
+  if (segment->rate > 0 && GST_BUFFER_DURATION_IS_VALID (buffer))
+    time += GST_BUFFER_DURATION (buffer);
+  if (GST_CLOCK_TIME_IS_VALID (segment->stop))
+    time = MIN (time, segment->stop);
+  return gst_segment_to_stream_time (segment, GST_FORMAT_TIME, time);
 }
 
 /* Lets the oldest frame go, waiting for its inference where there is one. */
@@ -140,14 +174,20 @@ push_oldest (GstDeimDetect *self)
   if (mark.skip != GST_DEIM_SKIP_OFF)
     frame->buffer = gst_buffer_make_writable (frame->buffer);
   if (mark.skip == GST_DEIM_SKIP_NONE)
-    flow = finish_inference (self, frame, &mark.detections);
+    flow = finish_inference (self, frame);
   /* Pushing may come back to this element (a seek from a probe), so the frame leaves the ring first. */
   GstBuffer *buffer = frame->buffer;
+  guint width = frame->width, height = frame->height;
   forget_oldest (self);
   if (flow == GST_FLOW_OK && g_atomic_int_get (&self->flushing))
     flow = GST_FLOW_FLUSHING;
 
+  if (mark.skip == GST_DEIM_SKIP_NONE)
+    mark.detections = self->found->len;
+  guint64 position = position_after (self, buffer);
   GST_OBJECT_LOCK (self);
+  if (flow == GST_FLOW_OK && position != GST_CLOCK_TIME_NONE)
+    self->position = position;
   if (flow != GST_FLOW_OK) {
     self->counts.discarded++;
   } else if (mark.skip == GST_DEIM_SKIP_NONE) {
@@ -165,6 +205,8 @@ push_oldest (GstDeimDetect *self)
     gst_deim_frame_meta_add (buffer, &mark);
   GST_LOG_OBJECT (self, "frame %" G_GUINT64_FORMAT " out: %u detections, %s", mark.frame, mark.detections,
                   mark.skip == GST_DEIM_SKIP_NONE ? "inferred" : "not inferred");
+  if (mark.skip == GST_DEIM_SKIP_NONE && self->post_messages)
+    post_detections (self, buffer, mark.frame, width, height);
   if (self->repack)
     buffer = pack (self, buffer);
   return gst_pad_push (GST_BASE_TRANSFORM_SRC_PAD (self), buffer);

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * gstdeimmeta.h - detections as buffer metadata, written by deimdetect and read by deimoverlay.
+ * gstdeimmeta.h - detections as buffer metadata, written by deimdetect and read by the other elements.
  *
- * Each object is a GstVideoRegionOfInterestMeta: roi_type is the label, x y w h are pixels of the frame, rounded
- * outwards and clipped to it, and one parameter structure carries the rest (docs/elements.md lists its fields):
+ * As regions of interest, each object is a GstVideoRegionOfInterestMeta: roi_type is the label, x y w h are pixels of
+ * the frame, rounded outwards and clipped to it, and one parameter structure carries the rest (docs/elements.md lists
+ * its fields):
  *
  *   detection, confidence=(double)0.83, label_id=(int)0, label_name=(string)person,
  *     x_min=(double)0.1, y_min=(double)0.2, x_max=(double)0.4, y_max=(double)0.9
+ *
+ * As analytics (gstdeimanalytics.c, GStreamer 1.24), each is an object detection of the buffer's one
+ * GstAnalyticsRelationMeta, with the same pixels, label and confidence.
  *
  * And each frame that went through deimdetect has one GstCustomMeta "DeimFrameMeta", which tells a frame without
  * objects from a frame that nobody looked at.
@@ -34,21 +38,27 @@ typedef enum {
 
 /**
  * GstDeimMetaMode:
- * @GST_DEIM_META_AUTO: what suits the GStreamer that the plugin was built with
+ * @GST_DEIM_META_AUTO: all that the GStreamer has that the plugin was built with
  * @GST_DEIM_META_ROI: GstVideoRegionOfInterestMeta
+ * @GST_DEIM_META_ANALYTICS: GstAnalyticsRelationMeta (GStreamer 1.24)
+ * @GST_DEIM_META_BOTH: both of them
  *
- * Which metadata carries the detections. GstAnalyticsRelationMeta will be a third and fourth value where GStreamer
- * has it (1.24); gst_deim_meta_attach() is where it belongs.
+ * Which metadata carries the detections.
  */
 typedef enum {
   GST_DEIM_META_AUTO,
   GST_DEIM_META_ROI,
+  GST_DEIM_META_ANALYTICS,
+  GST_DEIM_META_BOTH,
 } GstDeimMetaMode;
 
 #define GST_TYPE_DEIM_META_MODE (gst_deim_meta_mode_get_type ())
 GType gst_deim_meta_mode_get_type (void);
 
-/* Makes DeimFrameMeta known to GStreamer. Any number of times, from any thread. */
+/* DEIM_ERROR_SETTINGS: this build cannot write what @mode asks for. */
+gboolean gst_deim_meta_mode_check (GstDeimMetaMode mode, GError **error);
+
+/* Makes DeimFrameMeta known to GStreamer: once, when the plugin is loaded. */
 void gst_deim_frame_meta_register (void);
 
 /* What DeimFrameMeta says. @source is the name of the element; @skip NONE means inferred. */
@@ -62,20 +72,53 @@ typedef struct {
 /* @buffer must be writable. */
 void gst_deim_frame_meta_add (GstBuffer *buffer, const GstDeimFrameMark *mark);
 
-/* Adds the detections that @filter keeps to the writable @buffer, a frame of @width x @height. Returns their number. */
-guint gst_deim_meta_attach (GstBuffer *buffer, GstDeimMetaMode mode, const GArray *detections,
-                            const GstDeimFilter *filter, DeimModel *model, guint width, guint height);
+/* A detection that is given out: clipped to the frame. */
+typedef struct {
+  gdouble x1, y1, x2, y2; /* pixels of the frame */
+  guint x, y, w, h;       /* the same, rounded outwards */
+  const gchar *label;     /* the model's */
+  guint label_id;
+  gdouble score;
+} GstDeimFound;
 
-/* A box for drawing, whoever attached it. */
+/* Sets @found, an array of GstDeimFound, to those @detections of a frame of @width x @height that @filter keeps. */
+void gst_deim_meta_select (const GArray *detections, const GstDeimFilter *filter, DeimModel *model, guint width,
+                           guint height, GArray *found);
+
+/* Adds @found to the writable @buffer, a frame of @width x @height. */
+void gst_deim_meta_attach (GstBuffer *buffer, GstDeimMetaMode mode, const GArray *found, guint width, guint height);
+
+/* Adds @found to the structure of a message, as its field "detections". */
+void gst_deim_meta_describe (const GArray *found, GstStructure *content);
+
+/* What an element tells from a frame's DeimFrameMeta. */
+typedef enum {
+  GST_DEIM_UNMARKED, /* has none: no deimdetect saw the frame, or it was told to let it pass */
+  GST_DEIM_INFERRED,
+  GST_DEIM_NOT_INFERRED,
+} GstDeimFrameState;
+
+/* @frame: (out) (optional): the number of the frame, untouched where the frame is not marked. */
+GstDeimFrameState gst_deim_frame_meta_read (GstBuffer *buffer, guint64 *frame);
+
+/* A box for drawing or telling, whoever attached it. */
 typedef struct {
   gint x, y, w, h;    /* pixels of the frame */
-  const gchar *label; /* static; NULL when there is none */
+  const gchar *label; /* static (a quark's); NULL when there is none */
   gint label_id;      /* < 0: unknown */
   gdouble confidence; /* < 0: unknown */
   gint64 track_id;    /* < 0: not tracked */
+  gboolean predicted; /* not seen in this frame */
 } GstDeimBox;
 
-/* Appends a GstDeimBox to @boxes for every region of interest of @buffer. */
+/* Appends a GstDeimBox to @boxes for every object that @buffer tells of. One that stands there both as a region of
+ * interest and as analytics is one box. */
 void gst_deim_meta_read (GstBuffer *buffer, GArray *boxes);
+
+/* ---- gstdeimanalytics.c, where GStreamer has the analytics library (HAVE_ANALYTICS) */
+
+void gst_deim_analytics_attach (GstBuffer *buffer, const GArray *found);
+/* Appends the objects of @buffer to @boxes, and completes those that stand there already. */
+void gst_deim_analytics_read (GstBuffer *buffer, GArray *boxes);
 
 G_END_DECLS

@@ -8,6 +8,9 @@
  * Draws every #GstVideoRegionOfInterestMeta of a frame, whoever attached it: a box in the colour of its class, the
  * label, and the confidence where the region has a "detection" structure.
  *
+ * Frames that deimdetect let pass without inference (inference-interval, or skipped because time ran short) show the
+ * boxes of the last inferred frame for the time that `hold` says, dashed, so that boxes do not blink.
+ *
  * Where downstream can blend a #GstVideoOverlayComposition (most sinks on a GPU), the drawing is handed over and the
  * picture stays untouched; otherwise it is blended here.
  *
@@ -33,12 +36,14 @@ GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
 #define DEFAULT_DRAW_LABELS TRUE
 #define DEFAULT_DRAW_SCORES TRUE
 #define DEFAULT_LINE_WIDTH  0
+#define DEFAULT_HOLD        500
 
 enum {
   PROP_0,
   PROP_DRAW_LABELS,
   PROP_DRAW_SCORES,
   PROP_LINE_WIDTH,
+  PROP_HOLD,
 };
 
 #ifndef GST_VIDEO_FORMATS_ANY /* 1.24: these and DMA_DRM */
@@ -213,6 +218,58 @@ colour_of (const GstDeimBox *box)
   return box->label ? g_str_hash (box->label) % 1021 : 0;
 }
 
+/*
+ * Exchanges the boxes of a frame that nobody looked at for those of the last frame that was looked at, or notes the
+ * boxes of such a frame. Frames without a mark come from other detectors, of which nobody knows when they looked.
+ */
+static void
+hold_boxes (GstDeimOverlay *self, GstBuffer *buffer, const GstSegment *segment)
+{
+  GstDeimFrameState state = gst_deim_frame_meta_read (buffer, NULL);
+  GstClockTime now = gst_segment_to_running_time (segment, GST_FORMAT_TIME, GST_BUFFER_PTS (buffer));
+  if (state == GST_DEIM_INFERRED) {
+    self->held_since = now;
+    g_array_set_size (self->held, 0);
+    g_array_append_vals (self->held, self->boxes->data, self->boxes->len);
+    return;
+  }
+  GST_OBJECT_LOCK (self);
+  GstClockTime hold = self->hold * GST_MSECOND;
+  GST_OBJECT_UNLOCK (self);
+  /* A frame that has boxes all the same has them from a tracker, which knows better. */
+  if (state == GST_DEIM_UNMARKED || self->boxes->len > 0)
+    return;
+  if (!GST_CLOCK_TIME_IS_VALID (now) || !GST_CLOCK_TIME_IS_VALID (self->held_since) || now < self->held_since ||
+      now - self->held_since > hold)
+    return;
+  g_array_append_vals (self->boxes, self->held->data, self->held->len);
+  for (guint i = 0; i < self->boxes->len; i++)
+    g_array_index (self->boxes, GstDeimBox, i).predicted = TRUE;
+}
+
+static void
+forget_held (GstDeimOverlay *self)
+{
+  self->held_since = GST_CLOCK_TIME_NONE;
+  g_array_set_size (self->held, 0);
+}
+
+/* Boxes are not held over a seek or into another stream. */
+static GstPadProbeReturn
+on_sink_event (GstPad *pad, GstPadProbeInfo *info, gpointer self)
+{
+  switch (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info))) {
+  case GST_EVENT_FLUSH_STOP:
+  case GST_EVENT_SEGMENT:
+  case GST_EVENT_STREAM_START:
+    forget_held (self);
+    break;
+  default:
+    break;
+  }
+  return GST_PAD_PROBE_OK;
+}
+
 /* Handler of overlaycomposition::draw, once per frame. */
 static GstVideoOverlayComposition *
 on_draw (GstElement *composer, GstSample *sample, GstDeimOverlay *self)
@@ -220,6 +277,7 @@ on_draw (GstElement *composer, GstSample *sample, GstDeimOverlay *self)
   GstBuffer *buffer = gst_sample_get_buffer (sample);
   g_array_set_size (self->boxes, 0);
   gst_deim_meta_read (buffer, self->boxes);
+  hold_boxes (self, buffer, gst_sample_get_segment (sample));
   if (self->boxes->len == 0 || self->width <= 0 || self->height <= 0)
     return NULL;
 
@@ -233,7 +291,8 @@ on_draw (GstElement *composer, GstSample *sample, GstDeimOverlay *self)
                           .label = box->label,
                           .score = box->confidence,
                           .class_index = colour_of (box),
-                          .track_id = box->track_id };
+                          .track_id = box->track_id,
+                          .predicted = box->predicted };
     g_array_append_val (self->drawn, drawn);
   }
   return draw_boxes (self);
@@ -246,8 +305,10 @@ on_caps_changed (GstElement *composer, GstCaps *caps, guint window_width, guint 
   GstVideoInfo info;
   if (!gst_video_info_from_caps (&info, caps))
     return;
-  if (info.width != self->width || info.height != self->height)
+  if (info.width != self->width || info.height != self->height) {
     g_clear_pointer (&self->surface, cairo_surface_destroy);
+    forget_held (self);
+  }
   self->width = info.width;
   self->height = info.height;
 }
@@ -269,6 +330,7 @@ gst_deim_overlay_change_state (GstElement *element, GstStateChange transition)
   if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
     g_clear_pointer (&self->surface, cairo_surface_destroy);
     self->width = self->height = 0;
+    forget_held (self);
   }
   return result;
 }
@@ -288,6 +350,9 @@ gst_deim_overlay_set_property (GObject *object, guint id, const GValue *value, G
     break;
   case PROP_LINE_WIDTH:
     self->line_width = g_value_get_uint (value);
+    break;
+  case PROP_HOLD:
+    self->hold = g_value_get_uint (value);
     break;
   default:
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -312,6 +377,9 @@ gst_deim_overlay_get_property (GObject *object, guint id, GValue *value, GParamS
   case PROP_LINE_WIDTH:
     g_value_set_uint (value, self->line_width);
     break;
+  case PROP_HOLD:
+    g_value_set_uint (value, self->hold);
+    break;
   default:
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
     break;
@@ -327,6 +395,7 @@ gst_deim_overlay_finalize (GObject *object)
   g_clear_pointer (&self->surface, cairo_surface_destroy);
   g_clear_pointer (&self->boxes, g_array_unref);
   g_clear_pointer (&self->drawn, g_array_unref);
+  g_clear_pointer (&self->held, g_array_unref);
   G_OBJECT_CLASS (parent_class)->finalize (object);
 }
 
@@ -368,6 +437,18 @@ gst_deim_overlay_class_init (GstDeimOverlayClass *klass)
                                    g_param_spec_uint ("line-width", "Line width",
                                                       "Width of the boxes' lines in pixels; 0 follows the frame size",
                                                       0, 64, DEFAULT_LINE_WIDTH, live));
+  /**
+   * GstDeimOverlay:hold:
+   *
+   * How long frames without inference show the boxes of the last frame that had one, from that frame's time on.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (object_class, PROP_HOLD,
+                                   g_param_spec_uint ("hold", "Hold",
+                                                      "Milliseconds for which frames without inference show the last "
+                                                      "boxes, dashed; 0 never does",
+                                                      0, G_MAXINT, DEFAULT_HOLD, live));
 
   gst_element_class_set_static_metadata (element_class, "DEIM overlay", "Analyzer/Visualization/Video",
                                          "Draws boxes and labels of detected objects", "the gst-deim authors");
@@ -392,6 +473,9 @@ gst_deim_overlay_init (GstDeimOverlay *self)
   self->draw_labels = DEFAULT_DRAW_LABELS;
   self->draw_scores = DEFAULT_DRAW_SCORES;
   self->line_width = DEFAULT_LINE_WIDTH;
+  self->hold = DEFAULT_HOLD;
+  self->held_since = GST_CLOCK_TIME_NONE;
+  self->held = g_array_new (FALSE, FALSE, sizeof (GstDeimBox));
   self->boxes = g_array_new (FALSE, FALSE, sizeof (GstDeimBox));
   self->drawn = g_array_new (FALSE, FALSE, sizeof (DeimDrawBox));
 
@@ -401,6 +485,9 @@ gst_deim_overlay_init (GstDeimOverlay *self)
     g_signal_connect (self->composer, "draw", G_CALLBACK (on_draw), self);
     g_signal_connect (self->composer, "caps-changed", G_CALLBACK (on_caps_changed), self);
     gst_bin_add (GST_BIN (self), self->composer);
+    g_autoptr (GstPad) sink = gst_element_get_static_pad (self->composer, "sink");
+    gst_pad_add_probe (sink, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM | GST_PAD_PROBE_TYPE_EVENT_FLUSH, on_sink_event, self,
+                       NULL);
   }
   add_ghost_pad (self, "sink");
   add_ghost_pad (self, "src");

@@ -20,12 +20,16 @@ struct _GstDeimOverlay {
   /* object lock */
   gboolean draw_labels, draw_scores;
   guint line_width; /* pixels; 0: by frame size */
+  guint hold;       /* milliseconds; 0: never */
 
   /* streaming thread */
   gint width, height;       /* of the frame */
   cairo_surface_t *surface; /* ARGB32, of the frame's size, empty between frames; NULL until there is a box */
   GArray *boxes;            /* of GstDeimBox, kept to save its memory */
   GArray *drawn;            /* of DeimDrawBox, likewise */
+  /* streaming thread: the boxes to hold */
+  GArray *held;            /* of GstDeimBox: those of the last inferred frame */
+  GstClockTime held_since; /* its running time; NONE: there is no such frame */
 };
 
 G_END_DECLS

@@ -16,6 +16,7 @@
 #define DEFAULT_IN_FLIGHT          2
 #define DEFAULT_QOS                TRUE
 #define DEFAULT_PASS_THROUGH       FALSE
+#define DEFAULT_POST_MESSAGES      FALSE
 
 #define MAX_DETECTIONS 10000
 
@@ -37,6 +38,8 @@ enum {
   PROP_QOS,
   PROP_STATS,
   PROP_PASS_THROUGH,
+  PROP_CACHE_DIR,
+  PROP_POST_MESSAGES,
 };
 
 /**
@@ -95,6 +98,7 @@ gst_deim_settings_init (GstDeimDetect *self)
     .in_flight = DEFAULT_IN_FLIGHT,
     .qos = DEFAULT_QOS,
     .pass_through = DEFAULT_PASS_THROUGH,
+    .post_messages = DEFAULT_POST_MESSAGES,
   };
 }
 
@@ -104,6 +108,7 @@ gst_deim_settings_clear (GstDeimDetect *self)
   GstDeimSettings *settings = &self->settings;
   g_clear_pointer (&settings->model, g_free);
   g_clear_pointer (&settings->device, g_free);
+  g_clear_pointer (&settings->cache_dir, g_free);
   g_clear_pointer (&settings->labels_file, g_free);
   g_clear_pointer (&settings->class_thresholds, g_free);
   g_clear_pointer (&settings->classes, g_free);
@@ -118,6 +123,8 @@ string_setting (GstDeimSettings *settings, guint id)
     return &settings->model;
   case PROP_DEVICE:
     return &settings->device;
+  case PROP_CACHE_DIR:
+    return &settings->cache_dir;
   case PROP_LABELS_FILE:
     return &settings->labels_file;
   case PROP_CLASS_THRESHOLDS:
@@ -170,6 +177,9 @@ set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
     break;
   case PROP_PASS_THROUGH:
     settings->pass_through = g_value_get_boolean (value);
+    break;
+  case PROP_POST_MESSAGES:
+    settings->post_messages = g_value_get_boolean (value);
     break;
   default:
     if (!string)
@@ -236,6 +246,9 @@ get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
   case PROP_PASS_THROUGH:
     g_value_set_boolean (value, settings->pass_through);
     break;
+  case PROP_POST_MESSAGES:
+    g_value_set_boolean (value, settings->post_messages);
+    break;
   default:
     if (!string)
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -279,9 +292,12 @@ gst_deim_settings_read (GstDeimDetect *self, GError **error)
   self->interval = settings->inference_interval;
   self->qos = settings->qos;
   self->pass_through = settings->pass_through;
+  self->post_messages = settings->post_messages;
   self->meta = settings->meta;
   GST_OBJECT_UNLOCK (self);
 
+  if (!gst_deim_meta_mode_check (self->meta, error))
+    return FALSE;
   GstDeimRegion region;
   if (!parse_region (region_text, &region, error))
     return FALSE;
@@ -465,6 +481,31 @@ gst_deim_settings_install (GObjectClass *klass)
                                    g_param_spec_boolean ("pass-through", "Pass through",
                                                          "Let frames pass untouched, without inference",
                                                          DEFAULT_PASS_THROUGH, live));
+  /**
+   * GstDeimDetect:cache-dir:
+   *
+   * Where compiled pipelines are kept, so that the next start is quick. Elements that name different folders do not
+   * share the device.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (klass, PROP_CACHE_DIR,
+                                   g_param_spec_string ("cache-dir", "Cache folder",
+                                                        "Folder for compiled pipelines, made when it is not there; "
+                                                        "unset is $XDG_CACHE_HOME/gst-deim",
+                                                        NULL, ready));
+  /**
+   * GstDeimDetect:post-messages:
+   *
+   * Post an element message "deim-detections" for each inferred frame, right before the frame is pushed.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (
+      klass, PROP_POST_MESSAGES,
+      g_param_spec_boolean ("post-messages", "Post messages",
+                            "Post what is found in each inferred frame as an element message \"deim-detections\"",
+                            DEFAULT_POST_MESSAGES, live));
 
   gst_type_mark_as_plugin_api (GST_TYPE_DEIM_PRECISION, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DEIM_RESIZE, 0);

@@ -3,6 +3,7 @@
  * plugin.c - registers the elements. Quick, and without a look at the GPU: gst-plugin-scanner runs this.
  */
 #include "gstdeimdetect.h"
+#include "gstdeimjson.h"
 #include "gstdeimoverlay.h"
 
 GST_DEBUG_CATEGORY (gst_deim_debug);
@@ -28,7 +29,10 @@ plugin_init (GstPlugin *plugin)
   GST_DEBUG_CATEGORY_INIT (gst_deim_engine_debug, "deimengine", 0, "DEIM engine (libdeim)");
   deim_set_log_func (log_of_engine, NULL);
 
+  gst_deim_frame_meta_register ();
+
   gboolean any = GST_ELEMENT_REGISTER (deimdetect, plugin);
+  any |= GST_ELEMENT_REGISTER (deimjson, plugin);
   any |= GST_ELEMENT_REGISTER (deimoverlay, plugin);
   return any;
 }

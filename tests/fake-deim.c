@@ -130,7 +130,7 @@ count_live (gint change)
 /* --------------------------------------------------------- device and model */
 
 DeimDevice *
-deim_device_open (const gchar *selector, GError **error)
+deim_device_open_full (const gchar *selector, const gchar *cache_dir, GError **error)
 {
   if (selector && strcmp (selector, "none") == 0) {
     g_set_error (error, DEIM_ERROR, DEIM_ERROR_NO_DEVICE, "no Vulkan device is called \"%s\"", selector);
@@ -141,6 +141,7 @@ deim_device_open (const gchar *selector, GError **error)
   count_live (1);
   g_mutex_lock (&lock);
   counts.devices_opened++;
+  g_strlcpy (counts.cache_dir, cache_dir ? cache_dir : "", sizeof counts.cache_dir);
   g_mutex_unlock (&lock);
   return device;
 }

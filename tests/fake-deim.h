@@ -30,6 +30,7 @@ void fake_deim_set_nothing (gboolean nothing);
 
 typedef struct {
   guint models_loaded, devices_opened; /* ever */
+  gchar cache_dir[64];                 /* of the last device; "": the user's */
   guint live;                          /* models, devices and detectors that exist now */
   guint submitted, collected;          /* ever */
   DeimFrame last;                      /* the frame submitted last; its pointers are stale */

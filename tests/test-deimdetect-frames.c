@@ -374,39 +374,6 @@ test_shared_buffer (void)
   teardown (harness);
 }
 
-/* Both kinds of metadata follow the frame through a scaler. */
-static void
-test_scaled (void)
-{
-  fake_deim_reset ();
-  g_autofree gchar *launch = g_strdup_printf ("appsrc name=in caps=%s format=time ! deimdetect model=%s ! videoscale ! "
-                                              "video/x-raw,width=128,height=24 ! appsink name=out sync=false",
-                                              RGB_CAPS, model);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GstElement) pipeline = gst_parse_launch (launch, &error);
-  g_assert_no_error (error);
-  g_autoptr (GstElement) in = gst_bin_get_by_name (GST_BIN (pipeline), "in");
-  g_autoptr (GstElement) out = gst_bin_get_by_name (GST_BIN (pipeline), "out");
-  gst_element_set_state (pipeline, GST_STATE_PLAYING);
-  GstFlowReturn flow;
-  GstBuffer *frame = make_frame (RGB_CAPS, 0);
-  g_signal_emit_by_name (in, "push-buffer", frame, &flow);
-  gst_buffer_unref (frame);
-  g_signal_emit_by_name (in, "end-of-stream", &flow);
-  g_autoptr (GstSample) sample = NULL;
-  g_signal_emit_by_name (out, "pull-sample", &sample);
-  g_assert_nonnull (sample);
-  GstBuffer *buffer = gst_sample_get_buffer (sample);
-  GstVideoRegionOfInterestMeta *roi = get_region (buffer, "class 0");
-  g_assert_cmpuint (roi->x, ==, 32);
-  g_assert_cmpuint (roi->y, ==, 6);
-  g_assert_cmpuint (roi->w, ==, 64);
-  g_assert_cmpuint (roi->h, ==, 12);
-  g_assert_true (was_inferred (buffer));
-  gst_element_set_state (pipeline, GST_STATE_NULL);
-  g_assert_cmpuint (fake_deim_get_counts ().live, ==, 0);
-}
-
 /* ------------------------------------------------------------ settings while playing */
 
 static void
@@ -529,7 +496,6 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/metadata", test_metadata);
   g_test_add_func ("/deimdetect/empty", test_empty);
   g_test_add_func ("/deimdetect/shared-buffer", test_shared_buffer);
-  g_test_add_func ("/deimdetect/scaled", test_scaled);
   g_test_add_func ("/deimdetect/live-filter", test_live_filter);
   g_test_add_func ("/deimdetect/labels", test_labels);
   g_test_add_func ("/deimdetect/interval", test_interval);

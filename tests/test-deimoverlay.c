@@ -321,6 +321,95 @@ test_caps_change (void)
   teardown_harness (harness);
 }
 
+/* Frame @number as deimdetect leaves it: with a box, or not inferred. */
+static GstBuffer *
+make_marked (guint number, gboolean inferred)
+{
+  GstBuffer *buffer = make_frame (CAPS, GREY);
+  GST_BUFFER_PTS (buffer) = number * 40 * GST_MSECOND;
+  if (inferred)
+    add_detection (buffer, "dog", 5, 0.8, &(DeimDrawRect){ 100, 60, 120, 90 });
+  GstStructure *fields = gst_custom_meta_get_structure (gst_buffer_add_custom_meta (buffer, "DeimFrameMeta"));
+  gst_structure_set (fields, "inferred", G_TYPE_BOOLEAN, inferred, NULL);
+  return buffer;
+}
+
+static guint
+draw_and_count (GstHarness *harness, GstBuffer *buffer)
+{
+  g_autoptr (GstBuffer) out = draw (harness, buffer);
+  return count_changed (out);
+}
+
+/* 250 ms are six frames of 40 ms. */
+static void
+test_hold (void)
+{
+  GstHarness *harness = setup_harness ("deimoverlay hold=250 draw-labels=false line-width=4", CAPS);
+  g_assert_cmpuint (draw_and_count (harness, make_marked (0, FALSE)), ==, 0);
+  guint whole = draw_and_count (harness, make_marked (1, TRUE));
+  g_assert_cmpuint (whole, >, 0);
+  guint dashed = 0;
+  for (guint i = 2; i < 8; i++) {
+    g_autoptr (GstBuffer) out = draw (harness, make_marked (i, FALSE));
+    dashed = count_changed (out);
+    /* Dashed: about half of the line is there, in the same place and colour. */
+    g_test_message ("frame %u: %u of %u pixels", i, dashed, whole);
+    g_assert_cmpuint (dashed, >, whole / 3);
+    g_assert_cmpuint (dashed, <, whole * 4 / 5);
+    gint colour[3];
+    class_colour (5, colour);
+    assert_pixel (out, 103, 62, colour);
+    assert_pixel (out, 160, 100, grey);
+  }
+  g_assert_cmpuint (draw_and_count (harness, make_marked (8, FALSE)), ==, 0);
+
+  /* Seen again, then told not to hold, then told to hold again. */
+  g_assert_cmpuint (draw_and_count (harness, make_marked (9, TRUE)), ==, whole);
+  g_object_set (harness->element, "hold", 0, NULL);
+  g_assert_cmpuint (draw_and_count (harness, make_marked (10, FALSE)), ==, 0);
+  g_object_set (harness->element, "hold", 1000, NULL);
+  g_assert_cmpuint (draw_and_count (harness, make_marked (11, FALSE)), ==, dashed);
+
+  /* Looked at and nothing found: nothing to hold. */
+  GstBuffer *empty = make_marked (12, FALSE);
+  gst_structure_set (gst_custom_meta_get_structure (gst_buffer_get_custom_meta (empty, "DeimFrameMeta")), "inferred",
+                     G_TYPE_BOOLEAN, TRUE, NULL);
+  g_assert_cmpuint (draw_and_count (harness, empty), ==, 0);
+  g_assert_cmpuint (draw_and_count (harness, make_marked (13, FALSE)), ==, 0);
+  teardown_harness (harness);
+}
+
+/* Frames that no deimdetect marked show what they have; boxes do not outlive a seek or other caps. */
+static void
+test_hold_ends (void)
+{
+  static const gchar other_caps[] = "video/x-raw,format=RGB,width=330,height=200,framerate=25/1";
+  GstHarness *harness = setup_harness ("deimoverlay hold=5000 draw-labels=false", CAPS);
+  guint whole = draw_and_count (harness, make_marked (0, TRUE));
+  g_assert_cmpuint (whole, >, 0);
+  g_assert_cmpuint (draw_and_count (harness, make_frame (CAPS, GREY)), ==, 0);
+  g_assert_cmpuint (draw_and_count (harness, make_marked (2, FALSE)), >, 0);
+
+  gst_harness_push_event (harness, gst_event_new_flush_start ());
+  gst_harness_push_event (harness, gst_event_new_flush_stop (TRUE));
+  GstSegment segment;
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  gst_harness_push_event (harness, gst_event_new_segment (&segment));
+  g_assert_cmpuint (draw_and_count (harness, make_marked (3, FALSE)), ==, 0);
+
+  g_assert_cmpuint (draw_and_count (harness, make_marked (4, TRUE)), ==, whole);
+  gst_harness_set_src_caps_str (harness, other_caps);
+  GstBuffer *buffer = make_frame (other_caps, GREY);
+  GST_BUFFER_PTS (buffer) = 200 * GST_MSECOND;
+  GstMemory *memory = gst_buffer_peek_memory (buffer, 0);
+  GstStructure *fields = gst_custom_meta_get_structure (gst_buffer_add_custom_meta (buffer, "DeimFrameMeta"));
+  gst_structure_set (fields, "inferred", G_TYPE_BOOLEAN, FALSE, NULL);
+  g_autoptr (GstBuffer) out = draw (harness, buffer);
+  g_assert_true (gst_buffer_peek_memory (out, 0) == memory);
+  teardown_harness (harness);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -336,5 +425,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimoverlay/formats", test_formats);
   g_test_add_func ("/deimoverlay/downstream-blends", test_downstream_blends);
   g_test_add_func ("/deimoverlay/caps-change", test_caps_change);
+  g_test_add_func ("/deimoverlay/hold", test_hold);
+  g_test_add_func ("/deimoverlay/hold-ends", test_hold_ends);
   return g_test_run ();
 }

@@ -122,6 +122,34 @@ test_wrong_models (void)
   g_unlink (cut);
 }
 
+/* A labels file with fewer names than the model has classes. */
+static void
+test_wrong_labels (void)
+{
+  g_autofree gchar *model = shared_file (MODEL), *labels = NULL;
+  if (!model)
+    return;
+  gint file = g_file_open_tmp ("deim-labels-XXXXXX.txt", &labels, NULL);
+  g_assert_cmpint (file, >=, 0);
+  g_close (file, NULL);
+  g_assert_true (g_file_set_contents (labels, "cat\ndog\n", -1, NULL));
+  g_autoptr (GstElement) pipeline =
+      launch ("videotestsrc num-buffers=1 ! deimdetect model=%s labels-file=%s ! fakesink", model, labels);
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  g_autoptr (GstBus) bus = gst_element_get_bus (pipeline);
+  g_autoptr (GstMessage) message =
+      gst_bus_timed_pop_filtered (bus, 60 * GST_SECOND, GST_MESSAGE_EOS | GST_MESSAGE_ERROR);
+  g_assert_nonnull (message);
+  g_assert_cmpint (GST_MESSAGE_TYPE (message), ==, GST_MESSAGE_ERROR);
+  g_autoptr (GError) error = NULL;
+  gst_message_parse_error (message, &error, NULL);
+  g_test_message ("%s", error->message);
+  g_assert_error (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS);
+  g_assert_nonnull (strstr (error->message, "2 classes"));
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  g_unlink (labels);
+}
+
 /* What PyTorch finds in this photo above 0.5 (detections_atto_open24.json); another JPEG decoder moves it a little. */
 static const struct {
   const gchar *label;
@@ -267,6 +295,7 @@ main (int argc, char **argv)
 
   g_test_add_func ("/elements/registration", test_registration);
   g_test_add_func ("/elements/wrong-models", test_wrong_models);
+  g_test_add_func ("/elements/wrong-labels", test_wrong_labels);
   g_test_add_data_func ("/elements/photo/RGB", "RGB", test_photo);
   g_test_add_data_func ("/elements/photo/NV12", "NV12", test_photo);
   g_test_add_func ("/elements/live-again-and-again", test_live_again_and_again);

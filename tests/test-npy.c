@@ -93,7 +93,7 @@ test_numpy (void)
 static void
 test_labels (void)
 {
-  static const guint counts[] = { 20, 80, 365, 366 };
+  static const guint counts[] = { 2, 20, 80, 365, 366 };
   for (gsize i = 0; i < G_N_ELEMENTS (counts); i++) {
     const gchar *const *labels = deim_labels_builtin (counts[i]);
     g_assert_cmpuint (g_strv_length ((gchar **) labels), ==, counts[i]);
@@ -104,6 +104,7 @@ test_labels (void)
   g_assert_cmpstr (deim_labels_builtin (365)[0], ==, "Person");
   g_assert_cmpstr (deim_labels_builtin (366)[1], ==, "Person");
   g_assert_cmpstr (deim_labels_builtin (365)[364], ==, "Table Tennis");
+  g_assert_cmpstr (deim_labels_builtin (2)[1], ==, "person");
   g_assert_null (deim_labels_builtin (81));
   g_assert_null (deim_labels_builtin_name (81));
 

@@ -41,10 +41,10 @@ holds () {
 }
 
 expect "no subcommand" 2 "detect " "$deim"
-expect "unknown subcommand" 2 'unknown subcommand "dettect"; there are info, detect, run, eval, bench' "$deim" dettect
+expect "unknown subcommand" 2 'unknown subcommand "dettect"; there are info, convert, detect, run, eval, bench' "$deim" dettect
 expect "help" 0 "Exit status" "$deim" --help
 expect "version" 0 "^deim [0-9]" "$deim" --version
-for tool in info detect run eval bench; do
+for tool in info convert detect run eval bench; do
   expect "$tool --help" 0 "deim $tool " "$deim" $tool --help
   expect "$tool without arguments" 2 "^deim $tool: .*" "$deim" $tool
   expect "$tool with an unknown option" 2 "^deim $tool: .*--nonsense" "$deim" $tool --nonsense
@@ -53,12 +53,16 @@ done
 expect "missing model" 1 "^deim info: .*nowhere.pth" "$deim" info "$dir/nowhere.pth"
 echo "not a checkpoint" >"$dir/text.pth"
 expect "model of no kind" 1 "^deim info: .*text.pth" "$deim" info "$dir/text.pth"
-expect "list of architectures" 0 "^deimv2_atto$" "$deim" info --list
+expect "list of architectures" 0 "^deimv2_atto  *DEIMv2  *Atto  *HGNetv2 Atto  *320x320  *100  *80$" "$deim" info --list
+holds "another row of it" "$dir/out" "^rtdetr_r50m  *RT-DETR  *R50-M  *PResNet-50  *640x640  *300  *80$"
 expect "unknown precision" 2 "use auto, fp32 or fp16" "$deim" detect m.pth a.jpg --precision fp8
 expect "threshold out of range" 2 "give 0 to 1" "$deim" detect m.pth a.jpg --threshold 7
 expect "detect without input" 2 "INPUT missing" "$deim" detect m.pth
 expect "run without output" 2 "output DIR missing" "$deim" run m.pth --input x.npy
 expect "run with a missing input" 1 "x.npy" "$deim" run m.pth --input "$dir/x.npy" --output "$dir"
+expect "convert without an output" 2 "give the checkpoint and the file to write" "$deim" convert m.pth
+expect "convert into another format" 2 "m.onnx: what is written is .safetensors" "$deim" convert m.pth m.onnx
+expect "convert a missing file" 1 "nowhere.pth" "$deim" convert "$dir/nowhere.pth" "$dir/new.safetensors"
 expect "no frames" 2 "frames must be" "$deim" bench m.pth --frames 0
 expect "eval without pictures" 2 "images DIR missing" "$deim" eval m.pth --annotations a.json
 expect "eval with both sources" 2 "exclude each other" "$deim" eval m.pth --from-detections d.json --annotations a.json
@@ -83,6 +87,20 @@ expect "missing annotations" 1 "nowhere.json does not exist" \
 if [ -f "$model" ]; then
   expect "info" 0 "^Architecture  deimv2_atto$" "$deim" info "$model"
   expect "info as JSON" 0 '^{"arch": "deimv2_atto", .*"classes": 80, .*}$' "$deim" info "$model" --json
+  printf 'cat\ndog\n' >"$dir/two.txt"
+  expect "labels of another count" 1 "^deim info: .*two.txt: it names 2 classes, the model has 80; give" \
+    "$deim" info "$model" --labels "$dir/two.txt"
+  expect "labels of another count in a conversion" 1 "two.txt: it names 2 classes, the model has 80" \
+    "$deim" convert "$model" "$dir/new.safetensors" --labels "$dir/two.txt"
+  seq -f 'thing %.0f' 80 >"$dir/things.txt"
+  expect "convert" 0 "new.safetensors  deimv2_atto, 80 classes, input 256 x 384" \
+    "$deim" convert "$model" "$dir/new.safetensors" --labels "$dir/things.txt" --arch deimv2_atto:input=256x384
+  expect "what was converted" 0 "^Classes  *80 (thing 1, thing 2, thing 3, ...)" "$deim" info "$dir/new.safetensors"
+  holds "its input size" "$dir/out" "^Input  *256 x 384"
+  expect "convert onto itself" 1 "this is the file that the model was read from" \
+    "$deim" convert "$dir/new.safetensors" "$dir/new.safetensors"
+  expect "convert into no folder" 1 "missing/new.safetensors: cannot be written" \
+    "$deim" convert "$dir/new.safetensors" "$dir/missing/new.safetensors"
   expect "device" 0 "^driver" "$deim" info --device
   expect "unknown device" 1 "^deim info: .*no-such-device" "$deim" info --device=no-such-device
   expect "missing picture of an evaluation" 1 "a.jpg does not exist" \

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* gstdeimwriter.c - see gstdeimwriter.h. */
+#include "gstdeimwriter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct _GstDeimWriter {
+  gchar *location;
+  gint fd;
+  gboolean is_file; /* never makes anybody wait */
+  GstPoll *poll;
+  GString *rest; /* what is left of a line that flushing interrupted */
+};
+
+static void
+set_open_error (GError **error, const gchar *location, gint number)
+{
+  const gchar *mend = "check the folder and its permissions";
+  if (number == ENXIO)
+    mend = "nobody reads this pipe: start its reader first";
+  g_set_error (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_WRITE, "location: %s cannot be opened: %s; %s",
+               location, g_strerror (number), mend);
+}
+
+GstDeimWriter *
+gst_deim_writer_new (const gchar *location, gboolean append, GError **error)
+{
+  gint fd = STDOUT_FILENO;
+  if (strcmp (location, "-") != 0) {
+    /* Without O_NONBLOCK opening a pipe waits for a reader, and with it the whole pipeline. */
+    gint flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC | (append ? 0 : O_TRUNC);
+    fd = open (location, flags, 0666);
+    if (fd < 0) {
+      set_open_error (error, location, errno);
+      return NULL;
+    }
+  }
+  struct stat info;
+  GstDeimWriter *writer = g_new0 (GstDeimWriter, 1);
+  writer->location = g_strdup (fd == STDOUT_FILENO ? "the standard output" : location);
+  writer->fd = fd;
+  writer->is_file = fstat (fd, &info) == 0 && S_ISREG (info.st_mode);
+  writer->rest = g_string_new (NULL);
+  writer->poll = gst_poll_new (TRUE);
+  GstPollFD watched = GST_POLL_FD_INIT;
+  watched.fd = fd;
+  gst_poll_add_fd (writer->poll, &watched);
+  gst_poll_fd_ctl_write (writer->poll, &watched, TRUE);
+  return writer;
+}
+
+void
+gst_deim_writer_free (GstDeimWriter *writer)
+{
+  if (!writer)
+    return;
+  gst_poll_free (writer->poll);
+  if (writer->fd != STDOUT_FILENO)
+    close (writer->fd);
+  g_string_free (writer->rest, TRUE);
+  g_free (writer->location);
+  g_free (writer);
+}
+
+void
+gst_deim_writer_set_flushing (GstDeimWriter *writer, gboolean flushing)
+{
+  gst_poll_set_flushing (writer->poll, flushing);
+}
+
+/*
+ * write(2), with a pipe whose reader is gone as an error and not as a signal that ends the process. The signal goes to
+ * the thread that writes, so it is held off here and taken back; one that was pending before is somebody else's.
+ */
+static gssize
+write_without_signal (gint fd, const gchar *data, gsize size)
+{
+  sigset_t pipe_signal, former, pending;
+  sigemptyset (&pipe_signal);
+  sigaddset (&pipe_signal, SIGPIPE);
+  sigpending (&pending);
+  gboolean was_pending = sigismember (&pending, SIGPIPE) == 1;
+  pthread_sigmask (SIG_BLOCK, &pipe_signal, &former);
+  gssize written = write (fd, data, size);
+  gint number = errno;
+  if (written < 0 && number == EPIPE && !was_pending) {
+    const struct timespec now = { 0 };
+    while (sigtimedwait (&pipe_signal, NULL, &now) < 0 && errno == EINTR)
+      continue;
+  }
+  pthread_sigmask (SIG_SETMASK, &former, NULL);
+  errno = number;
+  return written;
+}
+
+static GstFlowReturn
+write_failed (GstDeimWriter *writer, gint number, GError **error)
+{
+  gboolean full = number == ENOSPC || number == EDQUOT || number == EFBIG;
+  const gchar *mend = "check what it is connected to";
+  if (full)
+    mend = "make room, or choose another location";
+  else if (number == EPIPE)
+    mend = "the reader of the pipe has ended";
+  g_set_error (error, GST_RESOURCE_ERROR, full ? GST_RESOURCE_ERROR_NO_SPACE_LEFT : GST_RESOURCE_ERROR_WRITE,
+               "%s cannot be written: %s; %s", writer->location, g_strerror (number), mend);
+  return GST_FLOW_ERROR;
+}
+
+/* Writes @size bytes; @done says how many it were, in any case. */
+static GstFlowReturn
+write_all (GstDeimWriter *writer, const gchar *data, gsize size, gsize *done, GError **error)
+{
+  for (*done = 0; *done < size;) {
+    /* A pipe that poll() finds writable takes so much without waiting, even one that is not set to O_NONBLOCK (the
+     * standard output belongs to others too and is left as it is). */
+    gsize part = writer->is_file ? size - *done : MIN (size - *done, PIPE_BUF);
+    if (!writer->is_file && gst_poll_wait (writer->poll, GST_CLOCK_TIME_NONE) < 0) {
+      if (errno == EBUSY)
+        return GST_FLOW_FLUSHING;
+      if (errno != EINTR && errno != EAGAIN)
+        return write_failed (writer, errno, error);
+      continue;
+    }
+    gssize written = write_without_signal (writer->fd, data + *done, part);
+    if (written >= 0)
+      *done += (gsize) written;
+    else if (errno != EINTR && errno != EAGAIN)
+      return write_failed (writer, errno, error);
+  }
+  return GST_FLOW_OK;
+}
+
+GstFlowReturn
+gst_deim_writer_write (GstDeimWriter *writer, const GString *line, GError **error)
+{
+  gsize done;
+  if (writer->rest->len > 0) {
+    GstFlowReturn flow = write_all (writer, writer->rest->str, writer->rest->len, &done, error);
+    g_string_erase (writer->rest, 0, (gssize) done);
+    if (flow != GST_FLOW_OK)
+      return flow;
+  }
+  GstFlowReturn flow = write_all (writer, line->str, line->len, &done, error);
+  if (flow == GST_FLOW_FLUSHING && done > 0)
+    g_string_append_len (writer->rest, line->str + done, (gssize) (line->len - done));
+  return flow;
+}
