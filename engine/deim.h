@@ -126,7 +126,8 @@ typedef struct {
 
 /**
  * deim_model_load:
- * @path: a .safetensors file, or a PyTorch checkpoint (zip or pre-1.6 form).
+ * @path: a .safetensors file, a PyTorch checkpoint (zip or pre-1.6 form), or an
+ *   official ONNX export where the build can read those.
  * @options: (nullable)
  *
  * Reads the file, recognises the architecture and checks every tensor's name

@@ -148,7 +148,7 @@ const DeimTool deim_tool_info = {
   .name = "info",
   .arguments = "[MODEL]",
   .summary = "Tell what a model or a device is, and what was decided about it",
-  .details = "MODEL is a .safetensors file or a PyTorch checkpoint (.pth). The columns of --list: size of the input\n"
+  .details = "MODEL is a .safetensors file, a PyTorch checkpoint (.pth) or an ONNX export. The columns of --list: size of the input\n"
              "(height x width), queries and classes are those of the published checkpoints; other numbers work too.\n\n"
              "Examples:\n"
              "  deim info deimv2_atto.pth\n"
