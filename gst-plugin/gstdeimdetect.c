@@ -362,7 +362,7 @@ gst_deim_detect_submit_input_buffer (GstBaseTransform *base, gboolean is_discont
   if (flow != GST_FLOW_OK)
     return flow;
   buffer = g_steal_pointer (&base->queued_buf);
-  guint64 time = gst_segment_to_stream_time (&base->segment, GST_FORMAT_TIME, GST_BUFFER_PTS (buffer));
+  guint64 time = gst_deim_stream_time (&base->segment, GST_BUFFER_PTS (buffer));
   if (GST_CLOCK_TIME_IS_VALID (time))
     gst_object_sync_values (GST_OBJECT (self), time);
   return gst_deim_flow_enter (self, buffer);

@@ -141,9 +141,9 @@ post_detections (GstDeimDetect *self, GstBuffer *buffer, guint64 frame, guint wi
   GstClockTime pts = GST_BUFFER_PTS (buffer);
   GstStructure *content = gst_structure_new (
       "deim-detections", "frame", G_TYPE_UINT64, frame, "timestamp", G_TYPE_UINT64, pts, "stream-time", G_TYPE_UINT64,
-      gst_segment_to_stream_time (segment, GST_FORMAT_TIME, pts), "running-time", G_TYPE_UINT64,
-      gst_segment_to_running_time (segment, GST_FORMAT_TIME, pts), "duration", G_TYPE_UINT64,
-      GST_BUFFER_DURATION (buffer), "width", G_TYPE_UINT, width, "height", G_TYPE_UINT, height, NULL);
+      gst_deim_stream_time (segment, pts), "running-time", G_TYPE_UINT64, gst_deim_running_time (segment, pts),
+      "duration", G_TYPE_UINT64, GST_BUFFER_DURATION (buffer), "width", G_TYPE_UINT, width, "height", G_TYPE_UINT,
+      height, NULL);
   gst_deim_meta_describe (self->found, content);
   gst_element_post_message (GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self), content));
 }
@@ -160,7 +160,7 @@ position_after (GstDeimDetect *self, GstBuffer *buffer)
     time += GST_BUFFER_DURATION (buffer);
   if (GST_CLOCK_TIME_IS_VALID (segment->stop))
     time = MIN (time, segment->stop);
-  return gst_segment_to_stream_time (segment, GST_FORMAT_TIME, time);
+  return gst_deim_stream_time (segment, time);
 }
 
 /* Lets the oldest frame go, waiting for its inference where there is one. */

@@ -165,7 +165,7 @@ write_line (GstDeimJson *self, GstBuffer *buffer, guint64 frame)
   append_string (line, stream_id);
   g_string_append_printf (line, ", \"frame\": %" G_GUINT64_FORMAT, frame);
   append_time (line, "pts", GST_BUFFER_PTS (buffer));
-  append_time (line, "running_time", gst_segment_to_running_time (segment, GST_FORMAT_TIME, GST_BUFFER_PTS (buffer)));
+  append_time (line, "running_time", gst_deim_running_time (segment, GST_BUFFER_PTS (buffer)));
   append_references (line, buffer);
   g_string_append_printf (line, ", \"width\": %d, \"height\": %d, \"detections\": [", self->width, self->height);
   for (guint i = 0; i < self->boxes->len; i++) {

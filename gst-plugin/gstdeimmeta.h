@@ -25,6 +25,21 @@ G_BEGIN_DECLS
 
 #define GST_DEIM_FRAME_META_NAME "DeimFrameMeta"
 
+/* Running and stream time of @pts; NONE outside of the segment, and where the segment does not count time at all. */
+static inline guint64
+gst_deim_running_time (const GstSegment *segment, GstClockTime pts)
+{
+  return segment->format == GST_FORMAT_TIME ? gst_segment_to_running_time (segment, GST_FORMAT_TIME, pts)
+                                            : GST_CLOCK_TIME_NONE;
+}
+
+static inline guint64
+gst_deim_stream_time (const GstSegment *segment, GstClockTime pts)
+{
+  return segment->format == GST_FORMAT_TIME ? gst_segment_to_stream_time (segment, GST_FORMAT_TIME, pts)
+                                            : GST_CLOCK_TIME_NONE;
+}
+
 /* Why a frame was not inferred. */
 typedef enum {
   GST_DEIM_SKIP_NONE,

@@ -226,7 +226,7 @@ static void
 hold_boxes (GstDeimOverlay *self, GstBuffer *buffer, const GstSegment *segment)
 {
   GstDeimFrameState state = gst_deim_frame_meta_read (buffer, NULL);
-  GstClockTime now = gst_segment_to_running_time (segment, GST_FORMAT_TIME, GST_BUFFER_PTS (buffer));
+  GstClockTime now = gst_deim_running_time (segment, GST_BUFFER_PTS (buffer));
   if (state == GST_DEIM_INFERRED) {
     self->held_since = now;
     g_array_set_size (self->held, 0);

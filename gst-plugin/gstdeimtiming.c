@@ -58,7 +58,7 @@ gst_deim_timing_is_late (GstDeimDetect *self, GstBuffer *buffer)
   GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
   if (!self->qos || segment->format != GST_FORMAT_TIME)
     return FALSE;
-  GstClockTime running = gst_segment_to_running_time (segment, GST_FORMAT_TIME, GST_BUFFER_PTS (buffer));
+  GstClockTime running = gst_deim_running_time (segment, GST_BUFFER_PTS (buffer));
   GST_OBJECT_LOCK (self);
   GstClockTime earliest = self->earliest;
   GST_OBJECT_UNLOCK (self);
@@ -70,8 +70,8 @@ gst_deim_timing_post_qos (GstDeimDetect *self, GstBuffer *buffer)
 {
   GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
   GstClockTime pts = GST_BUFFER_PTS (buffer);
-  guint64 running = gst_segment_to_running_time (segment, GST_FORMAT_TIME, pts);
-  guint64 stream = gst_segment_to_stream_time (segment, GST_FORMAT_TIME, pts);
+  guint64 running = gst_deim_running_time (segment, pts);
+  guint64 stream = gst_deim_stream_time (segment, pts);
 
   GST_OBJECT_LOCK (self);
   gboolean live = self->live;

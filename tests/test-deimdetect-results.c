@@ -89,6 +89,23 @@ test_position_in_segment (void)
   teardown (harness);
 }
 
+/* A segment that counts bytes, as file sources make it: no times, and no complaint. */
+static void
+test_bytes (void)
+{
+  GstHarness *harness = setup ("in-flight=1 post-messages=true");
+  GstSegment segment;
+  gst_segment_init (&segment, GST_FORMAT_BYTES);
+  g_assert_true (gst_harness_push_event (harness, gst_event_new_segment (&segment)));
+  push_frames (harness, RGB_CAPS, 0, 1);
+  g_autoptr (GstMessage) message = pop_message (harness, GST_MESSAGE_ELEMENT);
+  g_assert_nonnull (message);
+  guint64 time = 0;
+  g_assert_true (gst_structure_get_uint64 (gst_message_get_structure (message), "stream-time", &time));
+  g_assert_cmpuint (time, ==, GST_CLOCK_TIME_NONE);
+  teardown (harness);
+}
+
 /* ------------------------------------------------------------------ messages */
 
 static guint64
@@ -279,6 +296,7 @@ main (int argc, char **argv)
 
   g_test_add_func ("/deimdetect/position", test_position);
   g_test_add_func ("/deimdetect/position-in-segment", test_position_in_segment);
+  g_test_add_func ("/deimdetect/bytes", test_bytes);
   g_test_add_func ("/deimdetect/messages", test_messages);
   g_test_add_func ("/deimdetect/cache-dir", test_cache_dir);
   g_test_add_func ("/deimdetect/no-analytics", test_no_analytics);

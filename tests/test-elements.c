@@ -69,7 +69,7 @@ is_mapped (const gchar *library)
 static void
 test_registration (void)
 {
-  static const gchar *const names[] = { "deimdetect", "deimoverlay" };
+  static const gchar *const names[] = { "deimdetect", "deimjson", "deimoverlay" };
   for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
     g_autoptr (GstElementFactory) factory = gst_element_factory_find (names[i]);
     if (!factory)
@@ -236,6 +236,45 @@ test_live_again_and_again (void)
   }
 }
 
+/* Whether a file of @folder is called @prefix..., and all of them removed. */
+static gboolean
+clear_folder (const gchar *folder, const gchar *prefix)
+{
+  gboolean found = FALSE;
+  const gchar *name;
+  GDir *dir = g_dir_open (folder, 0, NULL);
+  while (dir && (name = g_dir_read_name (dir))) {
+    g_autofree gchar *path = g_build_filename (folder, name, NULL);
+    found = found || g_str_has_prefix (name, prefix);
+    g_unlink (path);
+  }
+  g_clear_pointer (&dir, g_dir_close);
+  g_rmdir (folder);
+  return found;
+}
+
+/* Pipelines go to cache-dir, which is made, and what was found to deimjson's file. */
+static void
+test_files (void)
+{
+  g_autofree gchar *photo = shared_file (PHOTO), *model = shared_file (MODEL);
+  if (!photo || !model)
+    return;
+  g_autofree gchar *folder = g_dir_make_tmp ("deim-elements-XXXXXX", NULL), *text = NULL;
+  g_autofree gchar *cache = g_build_filename (folder, "cache", NULL), *out = g_build_filename (folder, "out", NULL);
+  g_autoptr (GstElement) pipeline = launch ("filesrc location=%s ! jpegdec ! videoconvert ! deimdetect model=%s "
+                                            "cache-dir=%s ! deimjson location=%s ! deimoverlay ! fakesink",
+                                            photo, model, cache, out);
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  wait_for_end (pipeline);
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  g_assert_true (g_file_get_contents (out, &text, NULL, NULL));
+  g_test_message ("%s", text);
+  g_assert_nonnull (strstr (text, "\"label\": \"tv\""));
+  g_assert_true (clear_folder (cache, "pipelines-"));
+  g_assert_true (clear_folder (folder, "out"));
+}
+
 /* Two elements of one pipeline share model and device; seeking flushes both in full flight. */
 static void
 test_seek_and_share (void)
@@ -268,6 +307,8 @@ count_leaks (void)
 {
   guint leaks = 0;
   gboolean traced = FALSE;
+  /* A streaming thread that has just been joined may still hold its task: wait for the threads themselves. */
+  gst_task_cleanup_all ();
   GList *tracers = gst_tracing_get_active_tracers ();
   for (GList *item = tracers; item; item = item->next) {
     if (g_strcmp0 (G_OBJECT_TYPE_NAME (item->data), "GstLeaksTracer") != 0)
@@ -298,6 +339,7 @@ main (int argc, char **argv)
   g_test_add_func ("/elements/wrong-labels", test_wrong_labels);
   g_test_add_data_func ("/elements/photo/RGB", "RGB", test_photo);
   g_test_add_data_func ("/elements/photo/NV12", "NV12", test_photo);
+  g_test_add_func ("/elements/files", test_files);
   g_test_add_func ("/elements/live-again-and-again", test_live_again_and_again);
   g_test_add_func ("/elements/seek-and-share", test_seek_and_share);
   int result = g_test_run ();

@@ -8,7 +8,7 @@
 #   tests/trixie.sh [TEST...]     TEST: names as in meson test; none is all tests of the elements
 #
 # The system lies in $TRIXIE, or in $XDG_CACHE_HOME/gst-deim-trixie: it is made once by debootstrap, of Debian's
-# packages only (about 1.6 GB), and then kept; remove the folder to have it made anew. Needs root, for debootstrap and
+# packages only (about 2.4 GB), and then kept; remove the folder to have it made anew. Needs root, for debootstrap and
 # chroot. Where it cannot run it says "skipped" and why, with exit status 77; the mirror is that of this system's apt.
 #
 # $TRIXIE_OUT: a folder for the picture that upstream's overlay drew from our metadata (none is kept without it).
@@ -97,6 +97,7 @@ fi
 work=$root/root/work
 rm -rf "$work/source" "$work/shared"
 mkdir -p "$work/source"
+# shellcheck disable=SC2016
 git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for file; do
     [ ! -e "$file" ] || printf "%s\0" "$file"
   done' copy | tar -c --null -T - | tar -x -C "$work/source"
@@ -121,7 +122,7 @@ in_chroot env DEIM_SHARED=/root/work/shared meson test -C /root/work/build --no-
 if [ -n "${TRIXIE_OUT:-}" ] && [ -e "$work/shared/real" ]; then
   mkdir -p "$TRIXIE_OUT"
   in_chroot env GST_PLUGIN_PATH=/root/work/build/gst-plugin gst-launch-1.0 -q filesrc \
-    location=/root/work/shared/real/open/000000000139.jpg ! jpegdec ! videoconvert ! deimdetect \
+    location=/root/work/shared/real/open/000000000139.jpg ! jpegdec ! videoconvert ! video/x-raw,format=BGRx ! deimdetect \
     model=/root/work/shared/real/deimv2_hgnetv2_atto_coco.safetensors meta=analytics ! objectdetectionoverlay ! \
     videoconvert ! pngenc ! filesink location=/root/work/upstream.png
   cp "$work/upstream.png" "$TRIXIE_OUT/"

@@ -148,11 +148,13 @@ const DeimTool deim_tool_info = {
   .name = "info",
   .arguments = "[MODEL]",
   .summary = "Tell what a model or a device is, and what was decided about it",
-  .details = "MODEL is a .safetensors file, a PyTorch checkpoint (.pth) or an ONNX export. The columns of --list: size of the input\n"
-             "(height x width), queries and classes are those of the published checkpoints; other numbers work too.\n\n"
-             "Examples:\n"
-             "  deim info deimv2_atto.pth\n"
-             "  deim info --device            the device that would be used\n"
-             "  deim info --device=1          the second one\n",
+  .details =
+      "MODEL is a .safetensors file, a PyTorch checkpoint (.pth) or an ONNX export. The columns of --list: size of\n"
+      "the input (height x width), queries and classes are those of the published checkpoints; other numbers work\n"
+      "too.\n\n"
+      "Examples:\n"
+      "  deim info deimv2_atto.pth\n"
+      "  deim info --device            the device that would be used\n"
+      "  deim info --device=1          the second one\n",
   .run = run,
 };
