@@ -54,8 +54,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimRun, deim_run_free)
 DeimCommands *deim_run_get_commands (DeimRun *run);
 /* Where @tensor lies in the run's arena. @ret_half: stored as fp16. */
 void deim_run_get_slot (DeimRun *run, const DeimTensor *tensor, DeimSlot *ret_slot, gboolean *ret_half);
-/* Puts dense [n][c][h][w] values of input @tensor in place for the next submit. */
-void deim_run_write (DeimRun *run, const DeimTensor *tensor, const gfloat *dense);
+/* Puts dense [n][c][h][w] values of input @tensor in place for the next submit: gfloat, int32 for integer tensors. */
+void deim_run_write (DeimRun *run, const DeimTensor *tensor, gconstpointer dense);
 /* Fetches output @tensor after the run has finished, dense; int32 for integer tensors. */
 void deim_run_read (DeimRun *run, const DeimTensor *tensor, gpointer dense);
 /* Milliseconds of every dispatch of the last finished run; FALSE where not measured. */

@@ -233,10 +233,14 @@ find_transfer (const GArray *transfers, const DeimTensor *tensor)
 }
 
 void
-deim_run_write (DeimRun *self, const DeimTensor *tensor, const gfloat *dense)
+deim_run_write (DeimRun *self, const DeimTensor *tensor, gconstpointer dense)
 {
   const Transfer *t = find_transfer (self->inputs, tensor);
   g_return_if_fail (t && self->upload.map);
+  if (tensor->type == DEIM_TYPE_INT) {
+    memcpy (self->upload.map + t->offset, dense, deim_executor_root_bytes (self->executor, tensor));
+    return;
+  }
   deim_executor_pack (self->executor, tensor, dense, self->upload.map + t->offset);
 }
 

@@ -4,7 +4,6 @@
 #include "engine/executor.h"
 #include "engine/graph/op.h"
 #include "engine/graph/passes.h"
-#include "engine/graph/reference.h"
 #include "parity.h"
 
 #include <string.h>
@@ -13,7 +12,6 @@
 
 typedef struct {
   DeimGraph *graph;
-  DeimTensor *input;
   DeimTensor **wanted;
   guint n_wanted;
   gfloat **values; /* of the run in progress */
@@ -29,12 +27,10 @@ reference_close (gpointer session)
 }
 
 static gpointer
-reference_open (DeimGraph *graph, const DeimNetworkOutputs *outputs, DeimTensor *const *wanted, guint n_wanted,
-                GError **error)
+reference_open (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, GError **error)
 {
   Reference *reference = g_new0 (Reference, 1);
   reference->graph = graph;
-  reference->input = outputs->input;
   reference->wanted = g_memdup2 (wanted, n_wanted * sizeof *wanted);
   reference->n_wanted = n_wanted;
   return reference;
@@ -42,12 +38,11 @@ reference_open (DeimGraph *graph, const DeimNetworkOutputs *outputs, DeimTensor 
 
 /* The same graph as a device runs it: folded and fused. */
 static gpointer
-fused_open (DeimGraph *graph, const DeimNetworkOutputs *outputs, DeimTensor *const *wanted, guint n_wanted,
-            GError **error)
+fused_open (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, GError **error)
 {
   deim_graph_fold (graph);
   deim_graph_fuse (graph);
-  return reference_open (graph, outputs, wanted, n_wanted, error);
+  return reference_open (graph, wanted, n_wanted, error);
 }
 
 /* Copies what is wanted as it passes by, so that nothing else has to be kept. */
@@ -65,15 +60,14 @@ collect (const DeimNode *node, const gfloat *const *out, gpointer data)
 }
 
 static gboolean
-reference_run (gpointer session, const gfloat *input, gfloat **ret_values, GError **error)
+reference_run (gpointer session, const DeimFeed *feeds, guint n_feeds, gfloat **ret_values, GError **error)
 {
   Reference *reference = session;
-  DeimFeed feed = { reference->input, input };
   DeimReferenceOptions options = { .inspect = collect, .inspect_data = reference };
   g_autoptr (DeimReferenceRun) run = NULL;
   memset (ret_values, 0, reference->n_wanted * sizeof *ret_values);
   reference->values = ret_values;
-  return deim_reference_run (reference->graph, &feed, 1, &options, &run, error);
+  return deim_reference_run (reference->graph, feeds, n_feeds, &options, &run, error);
 }
 
 /* ------------------------------------------------------ the Vulkan executor */
@@ -82,7 +76,6 @@ typedef struct {
   DeimGpu *gpu;
   DeimExecutor *executor;
   DeimRun *run;
-  DeimTensor *input;
   DeimTensor **wanted;
   guint n_wanted;
 } Vulkan;
@@ -99,11 +92,10 @@ vulkan_close (gpointer session)
 }
 
 static gpointer
-executor_open (DeimGraph *graph, const DeimNetworkOutputs *outputs, DeimTensor *const *wanted, guint n_wanted,
-               DeimPrecision precision, gboolean keep_wanted, GError **error)
+executor_open (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, DeimPrecision precision,
+               gboolean keep_wanted, GError **error)
 {
   Vulkan *vulkan = g_new0 (Vulkan, 1);
-  vulkan->input = outputs->input;
   vulkan->wanted = g_memdup2 (wanted, n_wanted * sizeof *wanted);
   vulkan->n_wanted = n_wanted;
   for (guint i = 0; keep_wanted && i < n_wanted; i++)
@@ -123,35 +115,33 @@ executor_open (DeimGraph *graph, const DeimNetworkOutputs *outputs, DeimTensor *
 
 /* As users run it: everything fused, only the results come back. */
 static gpointer
-vulkan_open (DeimGraph *graph, const DeimNetworkOutputs *outputs, DeimTensor *const *wanted, guint n_wanted,
-             GError **error)
+vulkan_open (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, GError **error)
 {
-  return executor_open (graph, outputs, wanted, n_wanted, DEIM_PRECISION_FP32, FALSE, error);
+  return executor_open (graph, wanted, n_wanted, DEIM_PRECISION_FP32, FALSE, error);
 }
 
 /* With every tap kept, to see which block differs first. */
 static gpointer
-vulkan_taps_open (DeimGraph *graph, const DeimNetworkOutputs *outputs, DeimTensor *const *wanted, guint n_wanted,
-                  GError **error)
+vulkan_taps_open (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, GError **error)
 {
-  return executor_open (graph, outputs, wanted, n_wanted, DEIM_PRECISION_FP32, TRUE, error);
+  return executor_open (graph, wanted, n_wanted, DEIM_PRECISION_FP32, TRUE, error);
 }
 
 /* fp16 storage: for test-precision, whose tolerances are other ones. */
 static gpointer
-vulkan_fp16_open (DeimGraph *graph, const DeimNetworkOutputs *outputs, DeimTensor *const *wanted, guint n_wanted,
-                  GError **error)
+vulkan_fp16_open (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, GError **error)
 {
-  return executor_open (graph, outputs, wanted, n_wanted, DEIM_PRECISION_FP16, FALSE, error);
+  return executor_open (graph, wanted, n_wanted, DEIM_PRECISION_FP16, FALSE, error);
 }
 
 static gboolean
-vulkan_run (gpointer session, const gfloat *input, gfloat **ret_values, GError **error)
+vulkan_run (gpointer session, const DeimFeed *feeds, guint n_feeds, gfloat **ret_values, GError **error)
 {
   Vulkan *vulkan = session;
   const DeimGraph *graph = deim_executor_get_graph (vulkan->executor);
   memset (ret_values, 0, vulkan->n_wanted * sizeof *ret_values);
-  deim_run_write (vulkan->run, vulkan->input, input);
+  for (guint i = 0; i < n_feeds; i++)
+    deim_run_write (vulkan->run, feeds[i].tensor, feeds[i].data);
   if (!deim_run_execute (vulkan->run, error))
     return FALSE;
   for (guint i = 0; i < vulkan->n_wanted; i++) {

@@ -2,6 +2,8 @@
 /* parity.c - comparing a run with a golden set; see parity.h. */
 #include "parity.h"
 
+#include "engine/graph/rewrite.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -75,6 +77,7 @@ parity_check_crc (const GoldenSet *set, guint *ret_checked, gchar **ret_message)
 typedef struct {
   const GoldenSet *set;
   const DeimArch *arch;
+  const DeimTensor *input;
   JsonObject *json;
   guint q, classes;
   const gint32 *golden_index; /* [q] */
@@ -285,7 +288,8 @@ check_case (const ParityBackend *backend, gpointer session, Case *c, DeimTensor 
   g_autofree gfloat **values = g_new0 (gfloat *, n_wanted);
   g_autoptr (GError) error = NULL;
   ParityResult result = { 0 };
-  gboolean good = backend->run (session, input, values, &error);
+  DeimFeed feed = { c->input, input };
+  gboolean good = backend->run (session, &feed, 1, values, &error);
   if (!good) {
     *ret_message = g_strdup (error->message);
   } else {
@@ -345,6 +349,17 @@ parity_build_set (const GoldenSet *set, DeimArch *ret_arch, DeimNetworkOutputs *
   return g_steal_pointer (&graph);
 }
 
+DeimTensor *
+parity_inject_tokens (DeimGraph *graph, const DeimNetworkOutputs *outputs)
+{
+  DeimRewrite rewrite = { 0 };
+  DeimTensor *tokens = deim_input_int (graph, "tokens", outputs->tokens->shape);
+  deim_rewrite_begin (&rewrite, graph);
+  deim_rewrite_redirect (&rewrite, outputs->tokens, tokens);
+  deim_rewrite_end (&rewrite);
+  return tokens;
+}
+
 gboolean
 parity_check_set (const ParityBackend *backend, const GoldenSet *set, guint max_cases, gchar **ret_message)
 {
@@ -364,7 +379,7 @@ parity_check_set (const ParityBackend *backend, const GoldenSet *set, guint max_
   wanted[1] = outputs.boxes;
   wanted[2] = outputs.tokens;
   memcpy (wanted + 3, found, (n_wanted - 3) * sizeof *found);
-  gpointer session = backend->open (graph, &outputs, wanted, n_wanted, &error);
+  gpointer session = backend->open (graph, wanted, n_wanted, &error);
   if (!session) {
     *ret_message = g_strdup (error->message);
     return FALSE;
@@ -378,6 +393,7 @@ parity_check_set (const ParityBackend *backend, const GoldenSet *set, guint max_
   for (guint i = 0; good && i < cases && (max_cases == 0 || i < max_cases); i++) {
     Case c = { .set = set,
                .arch = &arch,
+               .input = outputs.input,
                .json = golden_set_case (set, i),
                .q = q,
                .classes = (guint) arch.decoder.classes,

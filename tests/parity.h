@@ -9,6 +9,7 @@
 
 #include "golden.h"
 
+#include "engine/graph/reference.h"
 #include "engine/models/network.h"
 
 /*
@@ -19,11 +20,10 @@ typedef struct {
   const gchar *name;
   /* Takes @graph over, also on failure. @wanted: what run() is to return; tensors of the graph as it was built. NULL
    * entries are allowed. */
-  gpointer (*open) (DeimGraph *graph, const DeimNetworkOutputs *outputs, DeimTensor *const *wanted, guint n_wanted,
-                    GError **error);
-  /* @input: dense values of outputs->input. @ret_values [n_wanted]: each a new dense array (int32 of an int tensor), or
-   * NULL where this backend no longer has the tensor. Free with g_free(). */
-  gboolean (*run) (gpointer session, const gfloat *input, gfloat **ret_values, GError **error);
+  gpointer (*open) (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, GError **error);
+  /* @feeds: all inputs. @ret_values [n_wanted]: each a new dense array (int32 of an int tensor), or NULL where this
+   * backend no longer has the tensor. Free with g_free(). */
+  gboolean (*run) (gpointer session, const DeimFeed *feeds, guint n_feeds, gfloat **ret_values, GError **error);
   void (*close) (gpointer session);
 } ParityBackend;
 
@@ -56,8 +56,22 @@ gboolean parity_check_set (const ParityBackend *backend, const GoldenSet *set, g
 DeimGraph *parity_build_set (const GoldenSet *set, DeimArch *ret_arch, DeimNetworkOutputs *ret_outputs,
                              gchar **ret_message);
 
+/*
+ * Makes everything behind the selection go on with tokens that are fed as the returned int input, in the form of
+ * "topk_index". What the network itself would select is still outputs->tokens.
+ */
+DeimTensor *parity_inject_tokens (DeimGraph *graph, const DeimNetworkOutputs *outputs);
+
 /* CRC-32 of every tensor against MODEL.crc.json; TRUE also where there is none. */
 gboolean parity_check_crc (const GoldenSet *set, guint *ret_checked, gchar **ret_message);
+
+/* Takes "@name", or "@name VALUE", out of the arguments of main(): the value, or the name; NULL if it is not there. */
+gchar *parity_take_option (gint *argc, gchar **argv, const gchar *name, gboolean has_value);
+
+/* Adds the case "/@path/SET" for every set of which the name begins with @prefix, if the full golden data is here;
+ * NULL: for every committed set. */
+typedef void (*ParitySetFunc) (GoldenSet *set);
+void parity_add_sets (const gchar *path, const gchar *prefix, ParitySetFunc func);
 
 /* The arch of a set as its state dict gives it. */
 gboolean parity_recognise (const GoldenSet *set, DeimArch *ret_arch, GPtrArray *notes, GError **error);

@@ -24,28 +24,11 @@
 static const ParityBackend *backend;
 static guint max_cases;
 
-typedef struct {
-  gchar *folder, *name;
-} SetName;
-
 static void
-set_name_free (gpointer data)
+test_set (GoldenSet *set)
 {
-  SetName *set = data;
-  g_free (set->folder);
-  g_free (set->name);
-  g_free (set);
-}
-
-static void
-test_set (gconstpointer data)
-{
-  const SetName *name = data;
-  g_autoptr (GError) error = NULL;
   g_autofree gchar *message = NULL;
   guint checked;
-  g_autoptr (GoldenSet) set = golden_set_open (name->folder, name->name, &error);
-  g_assert_no_error (error);
   if (!parity_check_crc (set, &checked, &message)) {
     g_test_message ("%s", message);
     g_test_fail ();
@@ -53,8 +36,8 @@ test_set (gconstpointer data)
   }
   gint64 start = g_get_monotonic_time ();
   gboolean good = parity_check_set (backend, set, max_cases, &message);
-  g_test_message ("%s, %u checksums, %.1f s:%s", name->name, checked,
-                  (gdouble) (g_get_monotonic_time () - start) * 1e-6, message);
+  g_test_message ("%s, %u checksums, %.1f s:%s", set->name, checked, (gdouble) (g_get_monotonic_time () - start) * 1e-6,
+                  message);
   if (!good)
     g_test_fail ();
 }
@@ -153,7 +136,7 @@ test_real (gconstpointer data)
   DeimGraph *graph = deim_model_build (model, 1, 0, 0, &outputs, &error);
   g_assert_no_error (error);
   DeimTensor *wanted[] = { outputs.logits, outputs.boxes };
-  gpointer session = backend->open (graph, &outputs, wanted, 2, &error);
+  gpointer session = backend->open (graph, wanted, 2, &error);
   g_assert_no_error (error);
   for (guint i = 0; i < G_N_ELEMENTS (photos); i++) {
     g_autofree gfloat *input = real_input (model_name, photos[i], info->input_width);
@@ -161,7 +144,8 @@ test_real (gconstpointer data)
     g_autofree gfloat *golden_boxes = read_npy ("boxes", model_name, photos[i], (gsize) q * 4);
     g_assert_true (input && golden_logits && golden_boxes);
     gfloat *values[2];
-    g_assert_true (backend->run (session, input, values, &error));
+    DeimFeed feed = { outputs.input, input };
+    g_assert_true (backend->run (session, &feed, 1, values, &error));
     compare_real (golden_logits, golden_boxes, values[0], values[1], q, classes, femto ? 3e-3 : 1e-3,
                   femto ? 3e-4 : 1e-4);
     g_free (values[0]);
@@ -172,27 +156,12 @@ test_real (gconstpointer data)
 
 /* -------------------------------------------------------------------- main */
 
-/* Takes "@name VALUE" out of the arguments. */
-static gchar *
-take_option (gint *argc, gchar **argv, const gchar *name, gboolean has_value)
-{
-  for (gint i = 1; i < *argc; i++)
-    if (g_str_equal (argv[i], name) && (!has_value || i + 1 < *argc)) {
-      gint used = has_value ? 2 : 1;
-      gchar *value = argv[i + used - 1];
-      memmove (argv + i, argv + i + used, (gsize) (*argc - i - used + 1) * sizeof *argv);
-      *argc -= used;
-      return value;
-    }
-  return NULL;
-}
-
 gint
 main (gint argc, gchar **argv)
 {
-  const gchar *backend_name = take_option (&argc, argv, "--backend", TRUE);
-  const gchar *prefix = take_option (&argc, argv, "--set", TRUE);
-  max_cases = take_option (&argc, argv, "--first", FALSE) ? 1 : 0;
+  const gchar *backend_name = parity_take_option (&argc, argv, "--backend", TRUE);
+  const gchar *prefix = parity_take_option (&argc, argv, "--set", TRUE);
+  max_cases = parity_take_option (&argc, argv, "--first", FALSE) ? 1 : 0;
   g_test_init (&argc, &argv, NULL);
   if (!backend_name)
     backend_name = "reference";
@@ -203,17 +172,8 @@ main (gint argc, gchar **argv)
     return 2;
   }
 
-  g_autofree gchar *folder = prefix ? golden_folder () : golden_small_folder ();
-  if (!folder)
-    folder = golden_small_folder ();
-  g_auto (GStrv) names = golden_list (folder, prefix ? prefix : "");
-  for (gchar **name = names; *name; name++) {
-    SetName *set = g_new (SetName, 1);
-    set->folder = g_strdup (folder);
-    set->name = g_strdup (*name);
-    g_autofree gchar *path = g_strdup_printf ("/parity/%s/%s", backend_name, *name);
-    g_test_add_data_func_full (path, set, test_set, set_name_free);
-  }
+  g_autofree gchar *sets = g_strdup_printf ("parity/%s", backend_name);
+  parity_add_sets (sets, prefix, test_set);
   if (!prefix || g_str_has_prefix ("real", prefix)) {
     static const gchar *const real[] = { "atto", "femto" };
     for (guint i = 0; i < G_N_ELEMENTS (real); i++) {

@@ -368,8 +368,8 @@ deim_graph_param_is_known (DeimGraph *graph, const gchar *name)
   return g_hash_table_contains (graph->known, name);
 }
 
-DeimTensor *
-deim_input (DeimGraph *graph, const gchar *name, DeimShape shape)
+static DeimTensor *
+add_input (DeimGraph *graph, const gchar *name, DeimShape shape, DeimType type)
 {
   if (graph->error)
     return NULL;
@@ -377,7 +377,19 @@ deim_input (DeimGraph *graph, const gchar *name, DeimShape shape)
     deim_graph_fail (graph, "input \"%s\" cannot have the shape " DEIM_SHAPE_FORMAT, name, DEIM_SHAPE_ARGS (shape));
     return NULL;
   }
-  return deim_graph_add_tensor (graph, DEIM_TENSOR_INPUT, DEIM_TYPE_FLOAT, shape, name, NULL);
+  return deim_graph_add_tensor (graph, DEIM_TENSOR_INPUT, type, shape, name, NULL);
+}
+
+DeimTensor *
+deim_input (DeimGraph *graph, const gchar *name, DeimShape shape)
+{
+  return add_input (graph, name, shape, DEIM_TYPE_FLOAT);
+}
+
+DeimTensor *
+deim_input_int (DeimGraph *graph, const gchar *name, DeimShape shape)
+{
+  return add_input (graph, name, shape, DEIM_TYPE_INT);
 }
 
 DeimTensor *

@@ -220,5 +220,6 @@ void deim_param_ignore (DeimGraph *graph, const gchar *suffix);
 gboolean deim_graph_param_is_known (DeimGraph *graph, const gchar *name);
 
 DeimTensor *deim_input (DeimGraph *graph, const gchar *name, DeimShape shape);
+DeimTensor *deim_input_int (DeimGraph *graph, const gchar *name, DeimShape shape);
 /* Takes a copy of @data. */
 DeimTensor *deim_const (DeimGraph *graph, const gchar *name, DeimShape shape, const gfloat *data);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* parity-sets.c - the golden sets as cases of a test program. */
+#include "parity.h"
+
+#include <string.h>
+
+typedef struct {
+  gchar *folder, *name;
+  ParitySetFunc func;
+} SetCase;
+
+static void
+set_case_free (gpointer data)
+{
+  SetCase *set_case = data;
+  g_free (set_case->folder);
+  g_free (set_case->name);
+  g_free (set_case);
+}
+
+static void
+run_case (gconstpointer data)
+{
+  const SetCase *set_case = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GoldenSet) set = golden_set_open (set_case->folder, set_case->name, &error);
+  g_assert_no_error (error);
+  set_case->func (set);
+}
+
+void
+parity_add_sets (const gchar *path, const gchar *prefix, ParitySetFunc func)
+{
+  g_autofree gchar *folder = prefix ? golden_folder () : NULL;
+  if (!folder)
+    folder = golden_small_folder ();
+  g_auto (GStrv) names = golden_list (folder, prefix ? prefix : "");
+  for (gchar **name = names; *name; name++) {
+    SetCase *set_case = g_new (SetCase, 1);
+    *set_case = (SetCase){ g_strdup (folder), g_strdup (*name), func };
+    g_autofree gchar *case_path = g_strdup_printf ("/%s/%s", path, *name);
+    g_test_add_data_func_full (case_path, set_case, run_case, set_case_free);
+  }
+}
+
+gchar *
+parity_take_option (gint *argc, gchar **argv, const gchar *name, gboolean has_value)
+{
+  for (gint i = 1; i < *argc; i++)
+    if (g_str_equal (argv[i], name) && (!has_value || i + 1 < *argc)) {
+      gint used = has_value ? 2 : 1;
+      gchar *value = argv[i + used - 1];
+      memmove (argv + i, argv + i + used, (gsize) (*argc - i - used + 1) * sizeof *argv);
+      *argc -= used;
+      return value;
+    }
+  return NULL;
+}
