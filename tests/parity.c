@@ -139,11 +139,11 @@ compare_rows (const Case *c, const gfloat *golden, const gint32 *rows, guint n, 
   return worst[n - 1];
 }
 
-/* The float32 to float64 difference of this case, or where it was not run of the set's first. */
-static gdouble
-noise_of (const Case *c, const gchar *name)
+gdouble
+parity_noise (const GoldenSet *set, JsonObject *json, const gchar *what)
 {
-  return number (c->json, name, number (golden_set_case (c->set, 0), name, 0));
+  g_autofree gchar *name = g_strconcat (what, "_maxdiff_f64", NULL);
+  return number (json, name, number (golden_set_case (set, 0), name, 0));
 }
 
 static gboolean
@@ -162,8 +162,8 @@ compare_queries (const Case *c, const gfloat *logits, const gfloat *boxes, Parit
   result->boxes = compare_rows (c, golden_boxes, NULL, c->q, 4, boxes, &result->boxes_95);
 
   gdouble factor = c->arch->decoder.kind == DEIM_DECODER_DEIM ? 20 : 10;
-  result->logits_limit = MAX (factor * noise_of (c, "logits_maxdiff_f64"), 2e-4);
-  result->boxes_limit = MAX (factor * noise_of (c, "boxes_maxdiff_f64"), 2e-5);
+  result->logits_limit = MAX (factor * parity_noise (c->set, c->json, "logits"), 2e-4);
+  result->boxes_limit = MAX (factor * parity_noise (c->set, c->json, "boxes"), 2e-5);
   if (c->arch->decoder.sampling == DEIM_SAMPLE_DISCRETE) {
     result->logits_limit = DISCRETE_LOGITS;
     result->boxes_limit = DISCRETE_BOXES;

@@ -29,14 +29,14 @@
 
 #include "engine/graph/op.h"
 
+#define MIN_TOKENS 0.97 /* of the golden ones, selected by the network itself too */
+
 /*
- * What a set must keep. fp16 has 11 bits, so a weight or activation is off by 2^-12 of itself at the median; random
- * signs over some hundred layers leave about a hundredth of a logit, and the widest networks some hundredths. Discrete
- * sampling takes another pixel as soon as a location crosses a border, so only its median means something.
+ * How much more fp16 may do to the results than fp32 does, which the golden sets tell (float32 against float64): as
+ * many times as its unit roundoff is larger, 2^-11 against 2^-24. Since only storage is fp16, it is far less in fact.
+ * Where sampling is discrete a location that crosses a border takes another pixel, so there it holds at the median.
  */
-#define MIN_TOKENS 0.97 /* of the selected ones, selected by both */
-#define MAX_LOGITS 0.1  /* median over queries */
-#define MAX_BOXES  0.005
+#define MAX_GROWTH 8192
 
 #define TOP    10
 #define LISTED 300
@@ -61,10 +61,11 @@ results_clear (Results *results)
 }
 
 typedef struct {
-  GArray *logits, *boxes; /* gdouble: of every query the largest error, with the golden tokens */
-  guint queries, same;    /* over all pictures; same: selected by the network itself */
-  guint top, top_found;   /* with the golden tokens */
-  guint found_alone;      /* by the network itself */
+  GArray *logits, *boxes;            /* gdouble: of every query the largest error, with the golden tokens */
+  guint queries, same;               /* over all pictures; same: selected by the network itself */
+  guint top, top_found;              /* with the golden tokens */
+  guint found_alone;                 /* by the network itself */
+  gdouble logits_noise, boxes_noise; /* of fp32 */
   gboolean discrete;
   gboolean finite;
 } Figures;
@@ -283,6 +284,8 @@ measure_set (const GoldenSet *set, Figures *figures, gchar **ret_message)
            session_run (&half_injected, picture, expected.index, &injected, ret_message);
     if (good)
       compare_results (&expected, &alone, &injected, figures);
+    figures->logits_noise = fmax (figures->logits_noise, parity_noise (set, json, "logits"));
+    figures->boxes_noise = fmax (figures->boxes_noise, parity_noise (set, json, "boxes"));
     results_clear (&expected);
     results_clear (&alone);
     results_clear (&injected);
@@ -327,10 +330,10 @@ test_set (GoldenSet *set)
                   f.found_alone, f.finite ? "" : " NaN or infinity");
   g_assert_true (f.finite);
   g_assert_cmpfloat ((gdouble) f.same / f.queries, >=, MIN_TOKENS);
-  g_assert_cmpfloat (quantile (logits, 0.5), <=, MAX_LOGITS);
-  g_assert_cmpfloat (quantile (boxes, 0.5), <=, MAX_BOXES);
-  if (!f.discrete)
-    g_assert_cmpuint (f.top_found, ==, f.top);
+  gdouble part = f.discrete ? 0.5 : 1;
+  g_assert_cmpfloat (quantile (logits, part), <=, MAX_GROWTH * f.logits_noise);
+  g_assert_cmpfloat (quantile (boxes, part), <=, MAX_GROWTH * f.boxes_noise);
+  g_assert_cmpuint (f.top_found, ==, f.top);
 }
 
 gint
