@@ -23,7 +23,7 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "io.glsl"
-#include "act.glsl"
+#include "epilogue.glsl"
 
 layout (constant_id = 4) const int CO4 = 4;
 layout (constant_id = 5) const int PX = 4;
@@ -39,7 +39,7 @@ layout (push_constant) uniform Push {
   Place px, py, pr;
   int iw, ih, ow, positions; /* positions = oh * ow */
   int ci4, co4, kernel, stride, pad_top, pad_left;
-  int residual; /* residual: 0 none, 1 before the activation, 2 after the affine */
+  int residual;
   float lo, hi, scale, shift;
 };
 
@@ -128,13 +128,7 @@ main ()
       int p = first + j * local, b = panel * CO4 + c;
       if (p < positions && b < co4) {
         vec4 v = acc[j * CO4 + c];
-        vec4 other = residual != 0 ? r (at (pr, n, b, p)) : vec4 (0.0);
-        if (residual == 1)
-          v += other;
-        v = activate (v, ACT, lo, hi) * scale + shift;
-        if (residual == 2)
-          v += other;
-        y (at (py, n, b, p), v);
+        y (at (py, n, b, p), EPILOGUE (v, n, b, p));
       }
     }
 }

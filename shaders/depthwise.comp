@@ -12,7 +12,7 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "io.glsl"
-#include "act.glsl"
+#include "epilogue.glsl"
 
 layout (constant_id = 4) const int KERNEL = 3;
 layout (constant_id = 5) const int STRIDE = 1;
@@ -76,13 +76,6 @@ main ()
   [[unroll]] for (int k = 0; k < ROWS; k++)
     if (oy + k < oh) {
       int p = (oy + k) * ow + ox;
-      vec4 v = acc[k];
-      vec4 other = residual != 0 ? r (at (pr, n, b, p)) : vec4 (0.0);
-      if (residual == 1)
-        v += other;
-      v = activate (v, ACT, lo, hi) * scale + shift;
-      if (residual == 2)
-        v += other;
-      y (at (py, n, b, p), v);
+      y (at (py, n, b, p), EPILOGUE (acc[k], n, b, p));
     }
 }

@@ -6,6 +6,7 @@
  * Operands: in[0] x [n, ic, h, w], in[1] weight [oc, ic/groups, k, k],
  * in[2] bias [oc] or NULL, in[3] residual of the output's shape or NULL.
  */
+#include "engine/ops/conv2d.h"
 #include "engine/ops/util.h"
 #include <string.h>
 
@@ -137,8 +138,8 @@ conv2d_channels (const DeimNode *node, DeimChannelSolver *solver)
     deim_channels_same (solver, node->in[3], node->out[0]);
 }
 
-static void
-push_epilogue (DeimDispatch *d, const DeimEpilogue *e)
+void
+deim_conv2d_push_epilogue (DeimDispatch *d, const DeimEpilogue *e)
 {
   deim_dispatch_push_int (d, e->residual_before ? 1 : e->residual_after ? 2 : 0);
   deim_dispatch_push_float (d, e->lo);
@@ -147,17 +148,16 @@ push_epilogue (DeimDispatch *d, const DeimEpilogue *e)
   deim_dispatch_push_float (d, e->shift);
 }
 
-/* Panels of shaders/conv.comp: per @co4 blocks of output channels the biases, then the weights [tap][ci4][lane][co],
- * and a step of zeros where the number of steps (tap, ci4) is odd. */
-static gfloat *
-pack_panels (const DeimNode *node, const DeimLayout *in, const DeimLayout *out, gint co4, gsize *ret_n)
+gint
+deim_conv2d_add_panels (const DeimNode *node, DeimDispatchList *list, gint co4)
 {
+  const DeimLayout *in = deim_dispatch_layout (list, node->in[0]), *out = deim_dispatch_layout (list, node->out[0]);
   const DeimTensor *weight = node->in[1], *bias = node->in[2];
   gint taps = weight->shape.h * weight->shape.w, channels = weight->shape.c;
   gint panels = (out->blocks + co4 - 1) / co4, wide = 4 * co4;
   gsize steps = (gsize) (taps * in->blocks + 1) / 2 * 2;
   gsize panel = (gsize) wide * (1 + steps * 4);
-  gfloat *packed = g_new0 (gfloat, panel * panels);
+  g_autofree gfloat *packed = g_new0 (gfloat, panel * panels);
   for (gint o = 0; o < out->blocks * 4; o++) {
     gint co = deim_layout_logical (out, o);
     if (co < 0)
@@ -173,60 +173,73 @@ pack_panels (const DeimNode *node, const DeimLayout *in, const DeimLayout *out, 
         to[(gsize) wide * (1 + (gsize) t * in->blocks * 4 + i)] = weight->data[((gsize) co * channels + ci) * taps + t];
     }
   }
-  *ret_n = panel * panels;
-  return packed;
+  return deim_dispatch_add_blob (list, packed, panel * panels, FALSE);
 }
 
-static gboolean
-dispatch_dense (const DeimNode *node, DeimDispatchList *list)
+DeimTensor *
+deim_conv2d_get_residual (const DeimNode *node)
 {
-  DeimTensor *x = node->in[0], *y = node->out[0], *r = node->n_in > 3 && node->in[3] ? node->in[3] : x;
-  const DeimConvAttrs *a = &node->attrs.conv;
-  const DeimLayout *in = deim_dispatch_layout (list, x), *out = deim_dispatch_layout (list, y);
-  gint positions = y->shape.h * y->shape.w;
-  gint co4 = out->blocks == 1 ? 1 : out->blocks == 2 ? 2 : 4, px = 4;
-  gboolean pointwise =
-      node->in[1]->shape.h == 1 && a->stride == 1 && a->pad_top + a->pad_left + a->pad_bottom + a->pad_right == 0;
-  gsize n;
-  g_autofree gfloat *packed = pack_panels (node, in, out, co4, &n);
+  return node->n_in > 3 && node->in[3] ? node->in[3] : node->in[0];
+}
 
-  DeimDispatch *d = deim_dispatch_append (list, "conv");
-  d->shuffle = list->device.shuffle;
-  deim_dispatch_bind (d, DEIM_BIND_READ, x);
-  deim_dispatch_bind_blob (d, deim_dispatch_add_blob (list, packed, n, FALSE));
-  deim_dispatch_bind (d, DEIM_BIND_READ, r);
-  deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
-  deim_dispatch_spec (d, (guint32) co4);
-  deim_dispatch_spec (d, (guint32) px);
-  deim_dispatch_spec (d, pointwise);
-  deim_dispatch_spec (d, a->epilogue.act);
-  deim_dispatch_push_place (d, list, x);
-  deim_dispatch_push_place (d, list, y);
-  deim_dispatch_push_place (d, list, r);
-  deim_dispatch_push_int (d, x->shape.w);
-  deim_dispatch_push_int (d, x->shape.h);
-  deim_dispatch_push_int (d, y->shape.w);
-  deim_dispatch_push_int (d, positions);
-  deim_dispatch_push_int (d, in->blocks);
-  deim_dispatch_push_int (d, out->blocks);
+gboolean
+deim_conv2d_is_pointwise (const DeimNode *node)
+{
+  const DeimConvAttrs *a = &node->attrs.conv;
+  return node->in[1]->shape.h == 1 && a->stride == 1 && a->pad_top + a->pad_left + a->pad_bottom + a->pad_right == 0;
+}
+
+void
+deim_conv2d_push_geometry (DeimDispatch *d, const DeimDispatchList *list, const DeimNode *node)
+{
+  const DeimConvAttrs *a = &node->attrs.conv;
+  DeimShape x = node->in[0]->shape, y = node->out[0]->shape;
+  deim_dispatch_push_int (d, x.w);
+  deim_dispatch_push_int (d, x.h);
+  deim_dispatch_push_int (d, y.w);
+  deim_dispatch_push_int (d, y.h * y.w);
+  deim_dispatch_push_int (d, deim_dispatch_layout (list, node->in[0])->blocks);
+  deim_dispatch_push_int (d, deim_dispatch_layout (list, node->out[0])->blocks);
   deim_dispatch_push_int (d, node->in[1]->shape.h);
   deim_dispatch_push_int (d, a->stride);
   deim_dispatch_push_int (d, a->pad_top);
   deim_dispatch_push_int (d, a->pad_left);
-  push_epilogue (d, &a->epilogue);
-  if (!list->device.cpu)
-    d->local_size = MAX (64, list->device.subgroup_size);
+}
+
+static void
+dispatch_dense (const DeimNode *node, DeimDispatchList *list)
+{
+  DeimTensor *x = node->in[0], *y = node->out[0], *r = deim_conv2d_get_residual (node);
+  const DeimConvAttrs *a = &node->attrs.conv;
+  const DeimLayout *out = deim_dispatch_layout (list, y);
+  gint positions = y->shape.h * y->shape.w;
+  gint co4 = out->blocks == 1 ? 1 : out->blocks == 2 ? 2 : 4, px = 4;
+
+  DeimDispatch *d = deim_dispatch_append (list, "conv");
+  d->shuffle = list->device.shuffle;
+  deim_dispatch_bind (d, DEIM_BIND_READ, x);
+  deim_dispatch_bind_blob (d, deim_conv2d_add_panels (node, list, co4));
+  deim_dispatch_bind (d, DEIM_BIND_READ, r);
+  deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
+  deim_dispatch_spec (d, (guint32) co4);
+  deim_dispatch_spec (d, (guint32) px);
+  deim_dispatch_spec (d, deim_conv2d_is_pointwise (node));
+  deim_dispatch_spec (d, a->epilogue.act);
+  deim_dispatch_push_place (d, list, x);
+  deim_dispatch_push_place (d, list, y);
+  deim_dispatch_push_place (d, list, r);
+  deim_conv2d_push_geometry (d, list, node);
+  deim_conv2d_push_epilogue (d, &a->epilogue);
   /* Panels in x: workgroups that run at the same time then read the same positions (perf/FINDINGS.md, section 4). */
   d->groups[0] = (guint) ((out->blocks + co4 - 1) / co4);
   d->groups[1] = ((guint) positions + d->local_size * (guint) px - 1) / (d->local_size * (guint) px);
   d->groups[2] = (guint) y->shape.n;
-  return TRUE;
 }
 
-static gboolean
+static void
 dispatch_depthwise (const DeimNode *node, DeimDispatchList *list)
 {
-  DeimTensor *x = node->in[0], *y = node->out[0], *r = node->n_in > 3 && node->in[3] ? node->in[3] : x;
+  DeimTensor *x = node->in[0], *y = node->out[0], *r = deim_conv2d_get_residual (node);
   const DeimTensor *weight = node->in[1], *bias = node->in[2];
   const DeimConvAttrs *a = &node->attrs.conv;
   const DeimLayout *layout = deim_dispatch_layout (list, y);
@@ -261,22 +274,27 @@ dispatch_depthwise (const DeimNode *node, DeimDispatchList *list)
   deim_dispatch_push_int (d, y->shape.h);
   deim_dispatch_push_int (d, a->pad_top);
   deim_dispatch_push_int (d, a->pad_left);
-  push_epilogue (d, &a->epilogue);
+  deim_conv2d_push_epilogue (d, &a->epilogue);
   if (!list->device.cpu)
     d->local_size = MAX (64, list->device.subgroup_size);
   guint lanes = (guint) (y->shape.w * ((y->shape.h + rows - 1) / rows));
   d->groups[0] = (guint) layout->blocks;
   d->groups[1] = (lanes + d->local_size - 1) / d->local_size;
   d->groups[2] = (guint) y->shape.n;
-  return TRUE;
 }
 
 static gboolean
 conv2d_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
 {
-  gboolean done = node->attrs.conv.groups == 1 ? dispatch_dense (node, list) : dispatch_depthwise (node, list);
-  g_array_index (list->dispatches, DeimDispatch, list->dispatches->len - 1).flop = conv2d_flop (node);
-  return done;
+  guint first = list->dispatches->len;
+  if (node->attrs.conv.groups > 1)
+    dispatch_depthwise (node, list);
+  else if (list->device.cpu)
+    dispatch_dense (node, list);
+  else
+    deim_conv2d_dispatch_tiles (node, list);
+  g_array_index (list->dispatches, DeimDispatch, first).flop = conv2d_flop (node);
+  return TRUE;
 }
 
 const DeimOp deim_op_conv2d = {

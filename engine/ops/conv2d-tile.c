@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * conv2d-tile.c - dense convolutions on GPUs: which tile, and in how many slices a sum is taken.
+ *
+ * Vulkan does not tell how many cores a GPU has. What counts is that enough workgroups run at a time, and that each
+ * reads an operand for many multiplications: so tiles are as large as leaves GROUPS_WANTED workgroups, and where even
+ * the smallest does not, long sums are shared.
+ */
+#include "engine/ops/conv2d.h"
+
+/* About two for each core of a large GPU: 132 in an H100, 46 in an RTX 4070, 20 to 36 in integrated ones. */
+#define GROUPS_WANTED 128
+#define MAX_SLICES    8
+#define MIN_STEPS     32 /* of a slice: 128 multiplications a number, else adding the parts costs more than it saves */
+
+typedef struct {
+  gint co4, positions;        /* of the workgroup */
+  gint own_co, own_positions; /* of an invocation: blocks of channels, positions */
+} Tile;
+
+/* Largest first. A tile's shared memory is 256 vec4s per block of channels and 64 bytes a position: 8 KiB at most. */
+static const Tile tiles[] = {
+  { 16, 64, 2, 4 }, { 8, 64, 2, 4 }, { 8, 32, 1, 4 }, { 4, 64, 1, 4 }, { 2, 64, 1, 2 }, { 1, 64, 1, 1 },
+};
+
+static gint
+divide_up (gint a, gint b)
+{
+  return (a + b - 1) / b;
+}
+
+static gint
+count_groups (const Tile *tile, gint blocks, gint positions, gint batch)
+{
+  return divide_up (blocks, tile->co4) * divide_up (positions, tile->positions) * batch;
+}
+
+/* The largest tile that neither wastes half of itself on channels that are not there nor leaves the device idle. */
+static const Tile *
+choose_tile (gint blocks, gint positions, gint batch)
+{
+  const Tile *fitting = NULL;
+  for (guint i = 0; i < G_N_ELEMENTS (tiles); i++) {
+    if (tiles[i].co4 > 1 && tiles[i].co4 / 2 >= blocks)
+      continue;
+    if (tiles[i].co4 < 4 && fitting)
+      break; /* narrow tiles are for convolutions of few channels */
+    fitting = &tiles[i];
+    if (count_groups (fitting, blocks, positions, batch) >= GROUPS_WANTED)
+      break;
+  }
+  return fitting;
+}
+
+static void
+append_sum (const DeimNode *node, DeimDispatchList *list, gint parts, gint slices)
+{
+  DeimTensor *y = node->out[0], *r = deim_conv2d_get_residual (node);
+  gint positions = y->shape.h * y->shape.w, blocks = deim_dispatch_layout (list, y)->blocks;
+  DeimDispatch *d = deim_dispatch_append (list, "conv_sum");
+  deim_dispatch_bind_scratch (d, DEIM_BIND_READ, parts);
+  deim_dispatch_bind (d, DEIM_BIND_READ, r);
+  deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
+  deim_dispatch_spec (d, node->attrs.conv.epilogue.act);
+  deim_dispatch_push_place (d, list, y);
+  deim_dispatch_push_place (d, list, r);
+  deim_dispatch_push_int (d, positions);
+  deim_dispatch_push_int (d, blocks);
+  deim_dispatch_push_int (d, slices);
+  deim_conv2d_push_epilogue (d, &node->attrs.conv.epilogue);
+  deim_dispatch_cover (d, list, positions, blocks, y->shape.n);
+}
+
+void
+deim_conv2d_dispatch_tiles (const DeimNode *node, DeimDispatchList *list)
+{
+  DeimTensor *x = node->in[0], *y = node->out[0], *r = deim_conv2d_get_residual (node);
+  gint positions = y->shape.h * y->shape.w, blocks = deim_dispatch_layout (list, y)->blocks;
+  gint steps = node->in[1]->shape.h * node->in[1]->shape.w * deim_dispatch_layout (list, x)->blocks;
+  const Tile *tile = choose_tile (blocks, positions, y->shape.n);
+  gint groups = count_groups (tile, blocks, positions, y->shape.n);
+  gint slices = CLAMP (MIN (divide_up (GROUPS_WANTED, groups), steps / MIN_STEPS), 1, MAX_SLICES);
+  gint slice_steps = divide_up (steps, slices);
+  slices = divide_up (steps, slice_steps);
+  gint parts = slices == 1 ? -1
+                           : deim_dispatch_add_scratch (list, (gsize) y->shape.n * (gsize) slices * (gsize) blocks *
+                                                                  (gsize) positions * 16);
+
+  DeimDispatch *d = deim_dispatch_append (list, "conv_tile");
+  deim_dispatch_bind (d, DEIM_BIND_READ, x);
+  deim_dispatch_bind_blob (d, deim_conv2d_add_panels (node, list, tile->co4));
+  deim_dispatch_bind (d, DEIM_BIND_READ, r);
+  if (slices == 1)
+    deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
+  else
+    deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, parts);
+  deim_dispatch_spec (d, (guint32) tile->co4);
+  deim_dispatch_spec (d, (guint32) tile->positions);
+  deim_dispatch_spec (d, deim_conv2d_is_pointwise (node));
+  deim_dispatch_spec (d, node->attrs.conv.epilogue.act);
+  deim_dispatch_spec (d, (guint32) slices);
+  deim_dispatch_spec (d, (guint32) tile->own_co);
+  deim_dispatch_spec (d, (guint32) tile->own_positions);
+  deim_dispatch_push_place (d, list, x);
+  if (slices == 1) {
+    deim_dispatch_push_place (d, list, y);
+  } else {
+    deim_dispatch_push_int (d, 0);
+    deim_dispatch_push_int (d, positions);
+    deim_dispatch_push_int (d, blocks * positions);
+  }
+  deim_dispatch_push_place (d, list, r);
+  deim_conv2d_push_geometry (d, list, node);
+  deim_conv2d_push_epilogue (d, &node->attrs.conv.epilogue);
+  deim_dispatch_push_int (d, slice_steps);
+  d->local_size = (guint) (tile->co4 / tile->own_co * (tile->positions / tile->own_positions));
+  d->groups[0] = (guint) divide_up (blocks, tile->co4);
+  d->groups[1] = (guint) divide_up (positions, tile->positions);
+  d->groups[2] = (guint) (y->shape.n * slices);
+  if (slices > 1)
+    append_sum (node, list, parts, slices);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#version 450
+/*
+ * conv_tile: dense convolution and linear layers on GPUs, as an implicit matrix product of tiles in shared memory.
+ *
+ *   x [n][ci4][ih*iw] vec4      w panels [co / (4*CO4)][ CO4 vec4 of bias | steps x 4 (input lane) x CO4 vec4 ]
+ *   r [n][co4][oh*ow] vec4      y [n][co4][oh*ow] vec4, or with SLICES > 1 partial sums [n][SLICES][co4][oh*ow] vec4
+ *
+ *   y[co][p] = epilogue (bias[co] + sum over tap, ci of w[tap][ci][co] * x[ci][p * stride + tap - pad])
+ *
+ * A step is one input block of one tap. A workgroup owns a panel, 4*CO4 output channels, at TILE positions, and brings
+ * STEPS steps at a time to shared memory:
+ *
+ *            STEPS x TILE vec4 of x  |                       an invocation's share of the tile: OWN_CO blocks of
+ *   STEPS x 4 x CO4 vec4 of w  ------+- CO4 x TILE vec4      channels, side by side, at OWN_PX positions, TILE / OWN_PX
+ *                                                            apart, so that neighbours read and write neighbours
+ *
+ * Where maps are small and sums are long, SLICES workgroups share a sum, each a run of `slice_steps` steps;
+ * conv_sum.comp adds their parts in order, so that results do not depend on timing.
+ */
+#extension GL_GOOGLE_include_directive : require
+#include "io.glsl"
+#include "epilogue.glsl"
+
+layout (constant_id = 4) const int CO4 = 16;
+layout (constant_id = 5) const int TILE = 64;
+layout (constant_id = 6) const bool POINTWISE = false; /* 1x1, stride 1, no padding: positions map to themselves */
+layout (constant_id = 7) const int ACT = ACT_NONE;
+layout (constant_id = 8) const int SLICES = 1;
+layout (constant_id = 9) const int OWN_CO = 2;
+layout (constant_id = 10) const int OWN_PX = 4;
+
+#define STEPS 4
+#define STEP_VEC4 (4 * CO4) /* weights of a step */
+
+READ (0, x)
+READ (1, w)
+READ (2, r)
+WRITE (3, y)
+
+layout (push_constant) uniform Push {
+  Place px, py, pr;
+  int iw, ih, ow, positions; /* positions = oh * ow */
+  int ci4, co4, kernel, stride, pad_top, pad_left;
+  int residual;
+  float lo, hi, scale, shift;
+  int slice_steps;
+};
+
+shared vec4 xs[STEPS * TILE];
+shared vec4 ws[STEPS * STEP_VEC4];
+
+/* The operand of @step at output position @p; zero outside of the map and past the ends. */
+vec4
+fetch (int n, int step, int end, int p)
+{
+  if (step >= end || p >= positions)
+    return vec4 (0.0);
+  if (POINTWISE)
+    return x (at (px, n, step, p));
+  int tap = step / ci4, ky = tap / kernel, oy = p / ow;
+  int iy = oy * stride - pad_top + ky, ix = (p - oy * ow) * stride - pad_left + tap - ky * kernel;
+  bool inside = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
+  return inside ? x (at (px, n, step - tap * ci4, iy * iw + ix)) : vec4 (0.0);
+}
+
+void
+main ()
+{
+  const int lanes = TILE / OWN_PX; /* invocations side by side along positions */
+  int me = int (gl_LocalInvocationIndex), local = int (gl_WorkGroupSize.x);
+  int co = me / lanes * OWN_CO, px0 = me % lanes;
+  int panel = int (gl_WorkGroupID.x), base = int (gl_WorkGroupID.y) * TILE;
+  int n = int (gl_WorkGroupID.z) / SLICES, slice = int (gl_WorkGroupID.z) % SLICES;
+  int steps = kernel * kernel * ci4;
+  int first = slice * slice_steps, end = min (first + slice_steps, steps);
+  int weights = panel * (CO4 + ((steps + 1) & ~1) * STEP_VEC4);
+
+  vec4 acc[OWN_CO * OWN_PX];
+  [[unroll]] for (int c = 0; c < OWN_CO; c++) {
+    vec4 bias = slice == 0 ? w (weights + co + c) : vec4 (0.0);
+    [[unroll]] for (int j = 0; j < OWN_PX; j++)
+      acc[c * OWN_PX + j] = bias;
+  }
+  weights += CO4;
+
+  for (int step = first; step < end; step += STEPS) {
+    for (int i = me; i < STEPS * TILE; i += local)
+      xs[i] = fetch (n, step + i / TILE, end, base + i % TILE);
+    for (int i = me; i < STEPS * STEP_VEC4; i += local)
+      ws[i] = step + i / STEP_VEC4 < end ? w (weights + step * STEP_VEC4 + i) : vec4 (0.0);
+    barrier ();
+    [[unroll]] for (int s = 0; s < STEPS; s++) {
+      vec4 xv[OWN_PX];
+      [[unroll]] for (int j = 0; j < OWN_PX; j++)
+        xv[j] = xs[s * TILE + px0 + j * lanes];
+      [[unroll]] for (int l = 0; l < 4; l++)
+        [[unroll]] for (int c = 0; c < OWN_CO; c++) {
+          vec4 weight = ws[s * STEP_VEC4 + l * CO4 + co + c];
+          [[unroll]] for (int j = 0; j < OWN_PX; j++)
+            acc[c * OWN_PX + j] += weight * xv[j][l];
+        }
+    }
+    barrier (); /* before the next steps take their place */
+  }
+
+  [[unroll]] for (int c = 0; c < OWN_CO; c++)
+    [[unroll]] for (int j = 0; j < OWN_PX; j++) {
+      int b = panel * CO4 + co + c, p = base + px0 + j * lanes;
+      if (b >= co4 || p >= positions)
+        continue;
+      vec4 v = acc[c * OWN_PX + j];
+      if (SLICES > 1)
+        y (at (py, n * SLICES + slice, b, p), v);
+      else
+        y (at (py, n, b, p), EPILOGUE (v, n, b, p));
+    }
+}
