@@ -14,9 +14,16 @@ static gboolean
 make_dispatches (DeimExecutor *self, GError **error)
 {
   const DeimGpuPolicy *policy = deim_gpu_get_policy (self->gpu);
-  DeimOpDevice device = { policy->subgroup_size, policy->on[DEIM_DECISION_CPU], policy->on[DEIM_DECISION_SHUFFLE],
-                          policy->on[DEIM_DECISION_SUBGROUP],
-                          deim_gpu_get_properties (self->gpu)->max_workgroup_invocations };
+  DeimOpDevice device = { .subgroup_size = policy->subgroup_size,
+                          .cpu = policy->on[DEIM_DECISION_CPU],
+                          .shuffle = policy->on[DEIM_DECISION_SHUFFLE],
+                          .subgroup = policy->on[DEIM_DECISION_SUBGROUP],
+                          .max_local = deim_gpu_get_properties (self->gpu)->max_workgroup_invocations,
+                          .half = self->half,
+                          .matrices = policy->on[DEIM_DECISION_COOPMAT],
+                          .matrix_m = policy->matrix.m,
+                          .matrix_n = policy->matrix.n,
+                          .matrix_k = policy->matrix.k };
   self->list = deim_dispatch_list_new (self->layouts, &device);
   for (guint i = 0; i < deim_graph_get_n_nodes (self->graph); i++) {
     DeimNode *node = deim_graph_get_node (self->graph, i);
@@ -199,16 +206,17 @@ binding_is_half (const DeimExecutor *self, const DeimBinding *bind)
   return FALSE;
 }
 
-/* Test aid: $DEIM_TEST_BREAK names a feature (shuffle, fp16) or a shader whose convolutions get the wrong activation,
- * so that tests see the self-test find it. */
+/* Test aid: $DEIM_TEST_BREAK names a feature (shuffle, fp16, coopmat), or "conv": all convolutions that use it get the
+ * wrong activation, so that tests see the self-test find it. */
 static void
 break_on_purpose (const DeimDispatch *d, DeimPipelineKey *key)
 {
   const gchar *what = g_getenv ("DEIM_TEST_BREAK");
-  if (!what || g_strcmp0 (d->shader, "conv") != 0)
+  if (!what || !g_str_has_prefix (d->shader, "conv") || key->n_spec <= 7)
     return;
   if (g_str_equal (what, "conv") || (g_str_equal (what, "shuffle") && key->spec[3]) ||
-      (g_str_equal (what, "fp16") && key->spec[2]))
+      (g_str_equal (what, "fp16") && key->spec[2]) ||
+      (g_str_equal (what, "coopmat") && g_str_equal (d->shader, "conv_coopmat")))
     key->spec[7] = DEIM_ACT_SIGMOID;
 }
 
@@ -236,6 +244,8 @@ make_key (const DeimExecutor *self, const DeimDispatch *d, DeimPipelineKey *key)
   break_on_purpose (d, key);
   key->push_bytes = d->n_push * sizeof (guint32);
   key->required_subgroup_size = policy->subgroup_size;
+  key->full_subgroups =
+      deim_gpu_get_properties (self->gpu)->full_subgroups && d->local_size % policy->subgroup_size == 0;
 }
 
 typedef struct {

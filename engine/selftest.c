@@ -197,30 +197,28 @@ warn (DeimGpu *gpu, const gchar *feature)
                 deim_gpu_get_name (gpu), deim_gpu_get_properties (gpu)->driver, feature, feature);
 }
 
-/* Turns off one feature after the other until the results are right. */
+/* Turns off one feature after the other until the results are right: first those that cost the least. */
 static gboolean
 search (DeimGpu *gpu, gboolean *half, GError **error)
 {
-  static const DeimDecision suspects[] = { DEIM_DECISION_SHUFFLE, DEIM_DECISION_SUBGROUP, DEIM_DECISION_TEXEL };
+  static const DeimDecision suspects[] = { DEIM_DECISION_COOPMAT, DEIM_DECISION_FP16, DEIM_DECISION_SHUFFLE,
+                                           DEIM_DECISION_SUBGROUP, DEIM_DECISION_TEXEL };
   const DeimGpuPolicy *policy = deim_gpu_get_policy (gpu);
   GError *problem = NULL;
-  if (*half && computes_rightly (gpu, FALSE, &problem)) {
-    *half = FALSE;
-    deim_gpu_overrule (gpu, DEIM_DECISION_FP16, FALSE, "the self-test found wrong results");
-    warn (gpu, "fp16");
-    return TRUE;
-  }
   for (guint i = 0; i < G_N_ELEMENTS (suspects) && !problem; i++) {
     DeimDecision d = suspects[i];
     const gchar *reason = policy->reason[d];
-    if (!policy->on[d])
+    gboolean storage = d == DEIM_DECISION_FP16; /* asked for, or decided: what counts is whether it is in use */
+    gboolean was_on = policy->on[d];
+    if (storage ? !*half : !was_on)
       continue;
     deim_gpu_overrule (gpu, d, FALSE, "the self-test found wrong results");
-    if (computes_rightly (gpu, *half, &problem)) {
+    if (computes_rightly (gpu, *half && !storage, &problem)) {
+      *half = *half && !storage;
       warn (gpu, deim_decision_name (d));
       return TRUE;
     }
-    deim_gpu_overrule (gpu, d, TRUE, reason);
+    deim_gpu_overrule (gpu, d, was_on, reason);
   }
   if (problem)
     g_propagate_error (error, problem);

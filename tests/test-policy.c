@@ -29,6 +29,7 @@ capable (gint type)
     .subgroup_ballot = TRUE,
     .subgroup_arithmetic = TRUE,
     .subgroup_size_control = TRUE,
+    .full_subgroups = TRUE,
     .timeline_semaphore = TRUE,
     .storage_16bit = TRUE,
     .float16 = TRUE,
@@ -156,7 +157,8 @@ test_coopmat (void)
 
   p.vendor_id = NVIDIA;
   g_assert_true (decides (&p, DEIM_DECISION_COOPMAT, NULL));
-  gboolean *const needed[] = { &p.cooperative_matrix, &p.float16, &p.storage_16bit, &p.memory_model };
+  gboolean *const needed[] = { &p.cooperative_matrix, &p.float16, &p.storage_16bit, &p.memory_model,
+                               &p.full_subgroups };
   for (guint i = 0; i < G_N_ELEMENTS (needed); i++) {
     *needed[i] = FALSE;
     g_assert_false (decides (&p, DEIM_DECISION_COOPMAT, NULL));
@@ -186,6 +188,41 @@ test_coopmat (void)
   p = capable (VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU);
   p.vendor_id = QUALCOMM;
   g_assert_false (decides (&p, DEIM_DECISION_COOPMAT, NULL));
+
+  /* Newer lavapipes emulate them: a GPU's kernels can be tested there, and only there they are used. */
+  p = lavapipe ();
+  p.cooperative_matrix = TRUE;
+  g_assert_false (decides (&p, DEIM_DECISION_COOPMAT, NULL));
+  g_assert_true (decides (&p, DEIM_DECISION_COOPMAT, "cpu"));
+}
+
+static void
+test_matrix_shapes (void)
+{
+  const struct {
+    DeimMatrixShape shapes[3];
+    guint picked; /* 3: none */
+  } rows[] = {
+    { { { 16, 16, 16 } }, 0 },
+    { { { 8, 8, 8 }, { 16, 16, 16 }, { 16, 8, 8 } }, 1 },
+    { { { 8, 16, 16 } }, 0 },                 /* Xe2 */
+    { { { 64, 64, 16 }, { 16, 16, 8 } }, 1 }, /* the first does not fit the kernels */
+    { { { 12, 16, 16 }, { 16, 24, 16 } }, 3 },
+    { { { 0, 0, 0 } }, 3 },
+  };
+  DeimGpuProperties p = capable (VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU);
+  p.vendor_id = NVIDIA;
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    DeimGpuPolicy policy;
+    deim_gpu_policy_decide (&policy, &p, NULL);
+    deim_gpu_policy_pick_matrix (&policy, rows[i].shapes, 3);
+    g_assert_cmpint (policy.on[DEIM_DECISION_COOPMAT], ==, rows[i].picked < 3);
+    if (rows[i].picked < 3)
+      g_assert_cmpmem (&policy.matrix, sizeof policy.matrix, &rows[i].shapes[rows[i].picked], sizeof policy.matrix);
+    deim_gpu_policy_decide (&policy, &p, "coopmat"); /* stays off */
+    deim_gpu_policy_pick_matrix (&policy, rows[i].shapes, 3);
+    g_assert_false (policy.on[DEIM_DECISION_COOPMAT]);
+  }
 }
 
 static void
@@ -330,6 +367,7 @@ main (int argc, char **argv)
   g_test_add_func ("/policy/gpu", test_gpu);
   g_test_add_func ("/policy/subgroup", test_subgroup);
   g_test_add_func ("/policy/coopmat", test_coopmat);
+  g_test_add_func ("/policy/matrix-shapes", test_matrix_shapes);
   g_test_add_func ("/policy/disable", test_disable);
   g_test_add_func ("/policy/subgroup-size", test_subgroup_size);
   g_test_add_func ("/policy/usable", test_usable);

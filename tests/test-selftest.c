@@ -93,6 +93,26 @@ test_half (void)
   g_assert_nonnull (strstr (warnings->str, "fp16"));
 }
 
+/* On a GPU, or DEIM_DISABLE=cpu on a lavapipe that emulates them. */
+static void
+test_matrices (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DeimDevice) device = open_device ("coopmat");
+  const DeimGpuPolicy *policy = deim_gpu_get_policy (deim_device_get_gpu (device));
+  if (!policy->on[DEIM_DECISION_COOPMAT]) {
+    g_test_skip ("this device has no cooperative matrices worth using");
+    return;
+  }
+  forget (device);
+  DeimPrecision precision;
+  deim_device_check (device, DEIM_PRECISION_FP16, &precision, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (precision, ==, DEIM_PRECISION_FP16); /* the storage stays */
+  g_assert_false (policy->on[DEIM_DECISION_COOPMAT]);
+  g_assert_nonnull (strstr (warnings->str, "coopmat"));
+}
+
 static void
 test_hopeless (void)
 {
@@ -116,6 +136,7 @@ main (int argc, char **argv)
   g_test_add_func ("/selftest/good", test_good);
   g_test_add_func ("/selftest/shuffle", test_shuffle);
   g_test_add_func ("/selftest/half", test_half);
+  g_test_add_func ("/selftest/matrices", test_matrices);
   g_test_add_func ("/selftest/hopeless", test_hopeless);
   int status = g_test_run ();
   g_string_free (warnings, TRUE);

@@ -138,7 +138,8 @@ create_device (DeimGpu *gpu, GError **error)
   };
   VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes = {
     .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT,
-    .subgroupSizeControl = VK_TRUE,
+    .subgroupSizeControl = (VkBool32) p->subgroup_size_control,
+    .computeFullSubgroups = (VkBool32) p->full_subgroups,
   };
   VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
     .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
@@ -150,7 +151,7 @@ create_device (DeimGpu *gpu, GError **error)
   };
 
   g_ptr_array_set_size (gpu->extensions, 0);
-  if (p->subgroup_size_control) {
+  if (p->subgroup_size_control || p->full_subgroups) {
     g_ptr_array_add (gpu->extensions, (gpointer) VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
     sizes.pNext = f12.pNext;
     f12.pNext = &sizes;
@@ -238,6 +239,10 @@ deim_gpu_open (const gchar *selector, const gchar *cache_dir, GError **error)
   if (unknown)
     deim_warning ("DEIM_DISABLE: there is no decision \"%s\"; see deim info --device", unknown);
   deim_gpu_policy_decide (&gpu->policy, &gpu->properties, disable);
+  if (gpu->policy.on[DEIM_DECISION_COOPMAT]) {
+    g_autoptr (GArray) shapes = deim_gpu_query_matrices (gpu->instance, gpu->physical);
+    deim_gpu_policy_pick_matrix (&gpu->policy, (const DeimMatrixShape *) shapes->data, shapes->len);
+  }
 
   if (!create_device (gpu, error))
     return NULL;

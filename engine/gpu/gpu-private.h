@@ -42,6 +42,8 @@ struct _DeimGpu {
   guint cache_added;      /* pipelines created since the last save */
 };
 
+/* properties.c: the shapes of cooperative matrices of fp16 with sums in fp32 (of DeimMatrixShape; maybe none). */
+GArray *deim_gpu_query_matrices (const DeimVkInstance *instance, VkPhysicalDevice physical);
 /* properties.c: reduces what the driver reports; also whether @physical has extension @name. */
 void deim_gpu_query_properties (const DeimVkInstance *instance, VkPhysicalDevice physical,
                                 DeimGpuProperties *properties);

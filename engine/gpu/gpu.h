@@ -41,8 +41,8 @@ gboolean deim_gpu_is_lost (DeimGpu *gpu);
 /* Overrules a decision of the policy, for a feature that was found to compute wrongly. Of what is made afterwards;
  * not while another thread makes pipelines of this device. @reason: interned. */
 void deim_gpu_overrule (DeimGpu *gpu, DeimDecision decision, gboolean on, const gchar *reason);
-/* A file for what is known of this device, driver and build: beside the pipeline cache, with @suffix. NULL where there is
- * nowhere to write. Free with g_free(). */
+/* A file for what is known of this device, driver and build: beside the pipeline cache, with @suffix. NULL where there
+ * is nowhere to write. Free with g_free(). */
 gchar *deim_gpu_cache_file (DeimGpu *gpu, const gchar *suffix);
 
 /* ------------------------------------------------------------------ memory */
@@ -91,6 +91,7 @@ typedef struct {
   guint n_spec;
   guint push_bytes;
   guint required_subgroup_size; /* 0: whatever the driver likes */
+  gboolean full_subgroups; /* no invocation stands in a partial one; the properties say whether that can be asked */
 } DeimPipelineKey;
 
 typedef struct {

@@ -41,8 +41,8 @@ equal_keys (gconstpointer data_a, gconstpointer data_b)
   const DeimPipelineKey *a = data_a;
   const DeimPipelineKey *b = data_b;
   return a->n_slots == b->n_slots && a->n_spec == b->n_spec && a->push_bytes == b->push_bytes &&
-         a->required_subgroup_size == b->required_subgroup_size && strcmp (a->shader, b->shader) == 0 &&
-         memcmp (a->slots, b->slots, a->n_slots * sizeof a->slots[0]) == 0 &&
+         a->required_subgroup_size == b->required_subgroup_size && a->full_subgroups == b->full_subgroups &&
+         strcmp (a->shader, b->shader) == 0 && memcmp (a->slots, b->slots, a->n_slots * sizeof a->slots[0]) == 0 &&
          memcmp (a->spec, b->spec, a->n_spec * sizeof a->spec[0]) == 0;
 }
 
@@ -207,6 +207,7 @@ build (DeimGpu *gpu, const DeimPipelineKey *key, const DeimShader *shader, DeimP
           {
               .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
               .pNext = fix_size ? &subgroup : NULL,
+              .flags = key->full_subgroups ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT : 0,
               .stage = VK_SHADER_STAGE_COMPUTE_BIT,
               .module = module,
               .pName = "main",

@@ -130,17 +130,25 @@ decide_fp16 (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gcha
 static gboolean
 decide_coopmat (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
 {
-  if (!p->cooperative_matrix || !p->float16 || !p->storage_16bit || !p->memory_model) {
-    *reason = "the driver lacks VK_KHR_cooperative_matrix, fp16 or the memory model";
+  if (!p->cooperative_matrix || !p->float16 || !p->storage_16bit || !p->memory_model || !p->full_subgroups) {
+    *reason = "the driver lacks VK_KHR_cooperative_matrix, fp16, the memory model or full subgroups";
     return FALSE;
   }
   if (!p->subgroup_size_control && p->min_subgroup_size != p->max_subgroup_size) {
     *reason = "matrices are spread over a subgroup, whose size cannot be fixed here";
     return FALSE;
   }
+  if (policy->on[DEIM_DECISION_CPU]) {
+    *reason = "a CPU has no unit for them";
+    return FALSE;
+  }
+  if (p->driver_id == VK_DRIVER_ID_MESA_LLVMPIPE) {
+    *reason = "emulated by lavapipe, for tests of a GPU's kernels";
+    return TRUE;
+  }
   switch (p->vendor_id) {
   case VENDOR_NVIDIA:
-    *reason = "the device has them; no kernel uses them yet";
+    *reason = "tensor cores";
     return TRUE;
   case VENDOR_AMD:
     /* Advertised on RDNA2 and emulated there, slowly (ncnn src/gpu.cpp keeps a list of device ids; ggml-vulkan
@@ -233,6 +241,33 @@ deim_gpu_policy_decide (DeimGpuPolicy *policy, const DeimGpuProperties *properti
     }
   }
   policy->subgroup_size = pick_subgroup_size (properties);
+}
+
+/* shaders/conv_coopmat.comp gives each of two by two subgroups 16 or 32 channels and 32 positions, and takes 32 input
+ * channels a turn. */
+static gboolean
+fits_kernels (const DeimMatrixShape *shape)
+{
+  return shape->m >= 4 && shape->n && shape->k >= 4 && 16 % shape->m == 0 && 32 % shape->n == 0 && 32 % shape->k == 0;
+}
+
+void
+deim_gpu_policy_pick_matrix (DeimGpuPolicy *policy, const DeimMatrixShape *shapes, guint n_shapes)
+{
+  guint best = 0;
+  if (!policy->on[DEIM_DECISION_COOPMAT])
+    return;
+  for (guint i = 0; i < n_shapes; i++) {
+    guint size = shapes[i].m * shapes[i].n * shapes[i].k;
+    if (!fits_kernels (&shapes[i]) || size <= best)
+      continue;
+    best = size; /* the larger one does more with each operand that it is given */
+    policy->matrix = shapes[i];
+  }
+  if (best)
+    return;
+  policy->on[DEIM_DECISION_COOPMAT] = FALSE;
+  policy->reason[DEIM_DECISION_COOPMAT] = "the device has none of fp16 with sums in fp32 that fits the kernels";
 }
 
 gboolean

@@ -17,6 +17,7 @@ typedef struct {
   gint type; /* VkPhysicalDeviceType */
   guint subgroup_size, min_subgroup_size, max_subgroup_size;
   gboolean subgroup_shuffle, subgroup_ballot, subgroup_arithmetic, subgroup_size_control;
+  gboolean full_subgroups; /* can promise that all invocations of a workgroup are in full subgroups */
   gboolean timeline_semaphore, buffer_device_address;
   gboolean storage_16bit, float16, cooperative_matrix, external_memory_host, dma_buf;
   gboolean memory_model; /* Vulkan memory model, which cooperative matrices are written against */
@@ -41,10 +42,16 @@ typedef enum {
   DEIM_N_DECISIONS
 } DeimDecision;
 
+/* A shape in which the device multiplies matrices: M x K by K x N of fp16, added up in fp32, by a subgroup. */
+typedef struct {
+  guint m, n, k;
+} DeimMatrixShape;
+
 typedef struct {
   gboolean on[DEIM_N_DECISIONS];
   const gchar *reason[DEIM_N_DECISIONS]; /* a sentence, static or interned */
   guint subgroup_size;                   /* that kernels are specialized for */
+  DeimMatrixShape matrix;                /* of DEIM_DECISION_COOPMAT */
 } DeimGpuPolicy;
 
 const gchar *deim_decision_name (DeimDecision decision); /* "texel" */
@@ -55,6 +62,11 @@ gchar *deim_gpu_policy_find_unknown (const gchar *disable);
 /* @disable: a comma-separated list of decision names that are turned off ($DEIM_DISABLE), or NULL. Without "cpu", a
  * software device gets the kernels of a GPU. */
 void deim_gpu_policy_decide (DeimGpuPolicy *policy, const DeimGpuProperties *properties, const gchar *disable);
+
+/* Picks the shape of cooperative matrices among those that the device has, or turns DEIM_DECISION_COOPMAT off where
+ * none fits the kernels. A step of its own, because some drivers crash when they are asked for their shapes: they are
+ * asked where the decision is on. */
+void deim_gpu_policy_pick_matrix (DeimGpuPolicy *policy, const DeimMatrixShape *shapes, guint n_shapes);
 
 /* Whether the device can be used at all; if not, *ret_reason says why (static string). */
 gboolean deim_gpu_policy_usable (const DeimGpuProperties *properties, const gchar **ret_reason);

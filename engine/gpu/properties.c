@@ -182,6 +182,7 @@ deim_gpu_query_properties (const DeimVkInstance *instance, VkPhysicalDevice phys
   properties->subgroup_size = v11.subgroupSize;
   properties->subgroup_size_control =
       size_control && fsizes.subgroupSizeControl && sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
+  properties->full_subgroups = size_control && fsizes.computeFullSubgroups;
   properties->min_subgroup_size = size_control ? sizes.minSubgroupSize : v11.subgroupSize;
   properties->max_subgroup_size = size_control ? sizes.maxSubgroupSize : v11.subgroupSize;
   if (v11.subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) {
@@ -201,4 +202,27 @@ deim_gpu_query_properties (const DeimVkInstance *instance, VkPhysicalDevice phys
   properties->external_memory_host = is_in (extensions, n, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
   properties->dma_buf = is_in (extensions, n, VK_EXT_EXTERNAL_MEMORY_DMA_BUF_EXTENSION_NAME) &&
                         is_in (extensions, n, VK_KHR_EXTERNAL_MEMORY_FD_EXTENSION_NAME);
+}
+
+GArray *
+deim_gpu_query_matrices (const DeimVkInstance *instance, VkPhysicalDevice physical)
+{
+  GArray *shapes = g_array_new (FALSE, FALSE, sizeof (DeimMatrixShape));
+  guint32 n = 0;
+  if (!instance->GetPhysicalDeviceCooperativeMatrixPropertiesKHR ||
+      instance->GetPhysicalDeviceCooperativeMatrixPropertiesKHR (physical, &n, NULL) < 0)
+    return shapes;
+  g_autofree VkCooperativeMatrixPropertiesKHR *list = g_new0 (VkCooperativeMatrixPropertiesKHR, n + 1);
+  for (guint32 i = 0; i < n; i++)
+    list[i].sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR;
+  if (instance->GetPhysicalDeviceCooperativeMatrixPropertiesKHR (physical, &n, list) < 0)
+    return shapes;
+  for (guint32 i = 0; i < n; i++) {
+    DeimMatrixShape shape = { list[i].MSize, list[i].NSize, list[i].KSize };
+    if (list[i].AType == VK_COMPONENT_TYPE_FLOAT16_KHR && list[i].BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+        list[i].CType == VK_COMPONENT_TYPE_FLOAT32_KHR && list[i].ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+        list[i].scope == VK_SCOPE_SUBGROUP_KHR)
+      g_array_append_val (shapes, shape);
+  }
+  return shapes;
 }

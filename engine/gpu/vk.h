@@ -16,6 +16,34 @@
 
 #include <glib.h>
 
+/* Debian 12's headers (1.3.239) are older than this extension; values and layout are the registry's. */
+#ifndef VK_KHR_cooperative_matrix
+#define VK_KHR_cooperative_matrix                                         1
+#define VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME                          "VK_KHR_cooperative_matrix"
+#define VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR ((VkStructureType) 1000506000)
+typedef struct VkPhysicalDeviceCooperativeMatrixFeaturesKHR {
+  VkStructureType sType;
+  void *pNext;
+  VkBool32 cooperativeMatrix;
+  VkBool32 cooperativeMatrixRobustBufferAccess;
+} VkPhysicalDeviceCooperativeMatrixFeaturesKHR;
+#define VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR ((VkStructureType) 1000506001)
+typedef guint32 VkScopeKHR, VkComponentTypeKHR;
+#define VK_SCOPE_SUBGROUP_KHR         3
+#define VK_COMPONENT_TYPE_FLOAT16_KHR 0
+#define VK_COMPONENT_TYPE_FLOAT32_KHR 1
+typedef struct VkCooperativeMatrixPropertiesKHR {
+  VkStructureType sType;
+  void *pNext;
+  guint32 MSize, NSize, KSize;
+  VkComponentTypeKHR AType, BType, CType, ResultType;
+  VkBool32 saturatingAccumulation;
+  VkScopeKHR scope;
+} VkCooperativeMatrixPropertiesKHR;
+typedef VkResult (VKAPI_PTR *PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR) (VkPhysicalDevice, guint32 *,
+                                                                                    VkCooperativeMatrixPropertiesKHR *);
+#endif
+
 /* Functions that are used, by the level they are fetched at. */
 /* clang-format off */
 #define DEIM_VK_GLOBAL_FUNCTIONS(X)                                                                                    \
@@ -28,7 +56,8 @@
   X (GetPhysicalDeviceProperties) X (GetPhysicalDeviceProperties2) X (GetPhysicalDeviceQueueFamilyProperties)
 
 #define DEIM_VK_INSTANCE_OPTIONAL_FUNCTIONS(X)                                                                         \
-  X (CreateDebugUtilsMessengerEXT) X (DestroyDebugUtilsMessengerEXT)
+  X (CreateDebugUtilsMessengerEXT) X (DestroyDebugUtilsMessengerEXT)                                                  \
+  X (GetPhysicalDeviceCooperativeMatrixPropertiesKHR)
 
 #define DEIM_VK_DEVICE_FUNCTIONS(X)                                                                                    \
   X (AllocateCommandBuffers) X (AllocateDescriptorSets) X (AllocateMemory) X (BeginCommandBuffer)                     \
@@ -100,16 +129,3 @@ void deim_vk_fail (struct _DeimGpu *gpu, VkResult result, const gchar *call, con
     }                                                                                                                  \
   }                                                                                                                    \
   G_STMT_END
-
-/* Debian 12's headers (1.3.239) are older than this extension; values and layout are the registry's. */
-#ifndef VK_KHR_cooperative_matrix
-#define VK_KHR_cooperative_matrix                                         1
-#define VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME                          "VK_KHR_cooperative_matrix"
-#define VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR ((VkStructureType) 1000506000)
-typedef struct VkPhysicalDeviceCooperativeMatrixFeaturesKHR {
-  VkStructureType sType;
-  void *pNext;
-  VkBool32 cooperativeMatrix;
-  VkBool32 cooperativeMatrixRobustBufferAccess;
-} VkPhysicalDeviceCooperativeMatrixFeaturesKHR;
-#endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * conv2d-tile.c - dense convolutions on GPUs: which tile, and in how many slices a sum is taken.
+ * conv2d-tile.c - dense convolutions on GPUs: which kernel and tile, and in how many slices a sum is taken.
  *
  * Vulkan does not tell how many cores a GPU has. What counts is that enough workgroups run at a time, and that each
  * reads an operand for many multiplications: so tiles are as large as leaves GROUPS_WANTED workgroups, and where even
@@ -37,15 +37,15 @@ count_groups (const Tile *tile, gint blocks, gint positions, gint batch)
 
 /* The largest tile that neither wastes half of itself on channels that are not there nor leaves the device idle. */
 static const Tile *
-choose_tile (gint blocks, gint positions, gint batch)
+choose_tile (const Tile *choice, guint n, gint blocks, gint positions, gint batch)
 {
   const Tile *fitting = NULL;
-  for (guint i = 0; i < G_N_ELEMENTS (tiles); i++) {
-    if (tiles[i].co4 > 1 && tiles[i].co4 / 2 >= blocks)
+  for (guint i = 0; i < n; i++) {
+    if (choice[i].co4 > 1 && choice[i].co4 / 2 >= blocks)
       continue;
-    if (tiles[i].co4 < 4 && fitting)
+    if (choice[i].co4 < 4 && fitting)
       break; /* narrow tiles are for convolutions of few channels */
-    fitting = &tiles[i];
+    fitting = &choice[i];
     if (count_groups (fitting, blocks, positions, batch) >= GROUPS_WANTED)
       break;
   }
@@ -71,22 +71,34 @@ append_sum (const DeimNode *node, DeimDispatchList *list, gint parts, gint slice
   deim_dispatch_cover (d, list, positions, blocks, y->shape.n);
 }
 
+/* shaders/conv_coopmat.comp: two by two subgroups, of operands that are fp16 already. */
+static const Tile matrix_tiles[] = { { 16, 64, 0, 0 }, { 8, 64, 0, 0 } };
+
+static gboolean
+suits_matrices (const DeimNode *node, const DeimDispatchList *list)
+{
+  return list->device.matrices && deim_dispatch_is_half (list, node->in[0]) &&
+         deim_dispatch_layout (list, node->out[0])->blocks > matrix_tiles[1].co4 / 2 &&
+         4 * list->device.subgroup_size <= list->device.max_local;
+}
+
 void
 deim_conv2d_dispatch_tiles (const DeimNode *node, DeimDispatchList *list)
 {
   DeimTensor *x = node->in[0], *y = node->out[0], *r = deim_conv2d_get_residual (node);
   gint positions = y->shape.h * y->shape.w, blocks = deim_dispatch_layout (list, y)->blocks;
   gint steps = node->in[1]->shape.h * node->in[1]->shape.w * deim_dispatch_layout (list, x)->blocks;
-  const Tile *tile = choose_tile (blocks, positions, y->shape.n);
+  gboolean matrices = suits_matrices (node, list);
+  const Tile *tile = matrices ? choose_tile (matrix_tiles, G_N_ELEMENTS (matrix_tiles), blocks, positions, y->shape.n)
+                              : choose_tile (tiles, G_N_ELEMENTS (tiles), blocks, positions, y->shape.n);
   gint groups = count_groups (tile, blocks, positions, y->shape.n);
   gint slices = CLAMP (MIN (divide_up (GROUPS_WANTED, groups), steps / MIN_STEPS), 1, MAX_SLICES);
   gint slice_steps = divide_up (steps, slices);
   slices = divide_up (steps, slice_steps);
-  gint parts = slices == 1 ? -1
-                           : deim_dispatch_add_scratch (list, (gsize) y->shape.n * (gsize) slices * (gsize) blocks *
-                                                                  (gsize) positions * 16);
+  gsize part_bytes = (gsize) y->shape.n * (gsize) slices * (gsize) blocks * (gsize) positions * 16;
+  gint parts = slices == 1 ? -1 : deim_dispatch_add_scratch (list, part_bytes);
 
-  DeimDispatch *d = deim_dispatch_append (list, "conv_tile");
+  DeimDispatch *d = deim_dispatch_append (list, matrices ? "conv_coopmat" : "conv_tile");
   deim_dispatch_bind (d, DEIM_BIND_READ, x);
   deim_dispatch_bind_blob (d, deim_conv2d_add_panels (node, list, tile->co4));
   deim_dispatch_bind (d, DEIM_BIND_READ, r);
@@ -99,8 +111,16 @@ deim_conv2d_dispatch_tiles (const DeimNode *node, DeimDispatchList *list)
   deim_dispatch_spec (d, deim_conv2d_is_pointwise (node));
   deim_dispatch_spec (d, node->attrs.conv.epilogue.act);
   deim_dispatch_spec (d, (guint32) slices);
-  deim_dispatch_spec (d, (guint32) tile->own_co);
-  deim_dispatch_spec (d, (guint32) tile->own_positions);
+  if (matrices) {
+    deim_dispatch_spec (d, list->device.matrix_m);
+    deim_dispatch_spec (d, list->device.matrix_n);
+    deim_dispatch_spec (d, list->device.matrix_k);
+    d->local_size = 4 * list->device.subgroup_size;
+  } else {
+    deim_dispatch_spec (d, (guint32) tile->own_co);
+    deim_dispatch_spec (d, (guint32) tile->own_positions);
+    d->local_size = (guint) (tile->co4 / tile->own_co * (tile->positions / tile->own_positions));
+  }
   deim_dispatch_push_place (d, list, x);
   if (slices == 1) {
     deim_dispatch_push_place (d, list, y);
@@ -113,7 +133,6 @@ deim_conv2d_dispatch_tiles (const DeimNode *node, DeimDispatchList *list)
   deim_conv2d_push_geometry (d, list, node);
   deim_conv2d_push_epilogue (d, &node->attrs.conv.epilogue);
   deim_dispatch_push_int (d, slice_steps);
-  d->local_size = (guint) (tile->co4 / tile->own_co * (tile->positions / tile->own_positions));
   d->groups[0] = (guint) divide_up (blocks, tile->co4);
   d->groups[1] = (guint) divide_up (positions, tile->positions);
   d->groups[2] = (guint) (y->shape.n * slices);

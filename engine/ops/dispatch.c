@@ -126,6 +126,13 @@ deim_dispatch_cover (DeimDispatch *d, const DeimDispatchList *list, gint lanes, 
   d->groups[2] = (guint) groups_z;
 }
 
+gboolean
+deim_dispatch_is_half (const DeimDispatchList *list, const DeimTensor *tensor)
+{
+  return list->device.half && tensor->type == DEIM_TYPE_FLOAT &&
+         !deim_dispatch_layout (list, deim_dispatch_layout (list, tensor)->root)->fp32;
+}
+
 const DeimLayout *
 deim_dispatch_layout (const DeimDispatchList *list, const DeimTensor *tensor)
 {

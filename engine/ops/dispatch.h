@@ -62,6 +62,9 @@ typedef struct {
   gboolean shuffle;  /* exchanging operands inside a subgroup pays */
   gboolean subgroup; /* subgroup arithmetic can be trusted */
   guint max_local;   /* invocations of a workgroup */
+  gboolean half;     /* tensors are stored as fp16, but for those that are kept in fp32 */
+  gboolean matrices; /* cooperative matrices, of the shape m x n x k */
+  guint matrix_m, matrix_n, matrix_k;
 } DeimOpDevice;
 
 /* The dispatches of a whole network, filled node by node. */
@@ -97,6 +100,9 @@ void deim_dispatch_spec (DeimDispatch *d, guint32 value);
 
 /* Sets local_size for kernels with little work a lane, and groups so that @lanes invocations run in x. */
 void deim_dispatch_cover (DeimDispatch *d, const DeimDispatchList *list, gint lanes, gint groups_y, gint groups_z);
+
+/* Whether @tensor is stored as fp16. */
+gboolean deim_dispatch_is_half (const DeimDispatchList *list, const DeimTensor *tensor);
 
 const DeimLayout *deim_dispatch_layout (const DeimDispatchList *list, const DeimTensor *tensor);
 
