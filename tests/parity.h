@@ -33,6 +33,7 @@ gchar *parity_backend_names (void);
 
 /* Largest deviations of one case. */
 typedef struct {
+  gboolean compared; /* FALSE: other queries were selected, and the figures mean nothing */
   guint queries;
   guint rows;                  /* of logits that the set holds; all, but in reduced sets */
   gdouble logits, boxes;       /* largest over all rows */
@@ -72,8 +73,8 @@ gboolean parity_check_crc (const GoldenSet *set, guint *ret_checked, gchar **ret
 /* Takes "@name", or "@name VALUE", out of the arguments of main(): the value, or the name; NULL if it is not there. */
 gchar *parity_take_option (gint *argc, gchar **argv, const gchar *name, gboolean has_value);
 
-/* Adds the case "/@path/SET" for every set of which the name begins with @prefix, if the full golden data is here;
- * NULL: for every committed set. */
+/* Adds the case "/@path/SET" for every set of the full golden data of which the name begins with @prefix: one that is
+ * skipped where that data is not here, and one that fails where no set is called so. NULL: for every committed set. */
 typedef void (*ParitySetFunc) (GoldenSet *set);
 void parity_add_sets (const gchar *path, const gchar *prefix, ParitySetFunc func);
 

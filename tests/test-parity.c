@@ -62,8 +62,8 @@ read_npy (const gchar *kind, const gchar *model, const gchar *photo, gsize n)
   return values;
 }
 
-/* Rows come in the order of selection, in which near ties may swap: each golden row must be one of ours near its rank.
- */
+/* Rows come in the order of selection, in which near ties may swap, and the stored results say nothing of tokens: so
+ * each golden row is compared with the one of ours that is most like it. */
 static void
 compare_real (const gfloat *golden_logits, const gfloat *golden_boxes, const gfloat *logits, const gfloat *boxes,
               guint q, guint classes, gdouble logits_limit, gdouble boxes_limit)
