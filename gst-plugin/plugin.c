@@ -4,6 +4,9 @@
  */
 #include "gstdeimdetect.h"
 #include "gstdeimjson.h"
+#ifdef HAVE_MQTT
+#include "gstdeimmqtt.h"
+#endif
 #include "gstdeimoverlay.h"
 
 GST_DEBUG_CATEGORY (gst_deim_debug);
@@ -34,6 +37,9 @@ plugin_init (GstPlugin *plugin)
   gboolean any = GST_ELEMENT_REGISTER (deimdetect, plugin);
   any |= GST_ELEMENT_REGISTER (deimjson, plugin);
   any |= GST_ELEMENT_REGISTER (deimoverlay, plugin);
+#ifdef HAVE_MQTT
+  any |= GST_ELEMENT_REGISTER (deimmqtt, plugin);
+#endif
   return any;
 }
 

@@ -48,12 +48,13 @@ wanted_packages ()
 {
   have_compiler || echo build-essential
   printf '%s\n' meson ninja-build pkg-config python3 glslang-tools libvulkan-dev libglib2.0-dev libjson-glib-dev \
-    libzip-dev libprotobuf-c-dev protobuf-c-compiler libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev \
-    libpango1.0-dev libcairo2-dev \
+    libzip-dev libprotobuf-c-dev protobuf-c-compiler libmosquitto-dev libgstreamer1.0-dev \
+    libgstreamer-plugins-base1.0-dev libpango1.0-dev libcairo2-dev \
     gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
     gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-dejavu-core
   have_vulkan_driver || echo mesa-vulkan-drivers
-  [ "$level" = run ] || printf '%s\n' vulkan-validationlayers libjpeg-turbo-progs
+  # Debian's mosquitto also starts a broker for this machine alone; the tests use one of their own.
+  [ "$level" = run ] || printf '%s\n' vulkan-validationlayers libjpeg-turbo-progs mosquitto openssl
   if [ "$level" = all ]; then
     command -v gcc > /dev/null || echo gcc
     command -v clang > /dev/null || echo clang

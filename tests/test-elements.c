@@ -69,7 +69,14 @@ is_mapped (const gchar *library)
 static void
 test_registration (void)
 {
-  static const gchar *const names[] = { "deimdetect", "deimjson", "deimoverlay" };
+  static const gchar *const names[] = {
+    "deimdetect",
+    "deimjson",
+    "deimoverlay",
+#ifdef HAVE_MQTT
+    "deimmqtt",
+#endif
+  };
   for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
     g_autoptr (GstElementFactory) factory = gst_element_factory_find (names[i]);
     if (!factory)

@@ -41,6 +41,7 @@ SYSTEM = {
     "gst/": ["gst-plugin", "tools", "tests", "pipelines"],
     "cairo": ["overlay", "gst-plugin", "tools", "tests"],
     "pango": ["overlay", "tests"],
+    "mosquitto.h": ["gst-plugin", "tests"],
     "zip.h": ["engine/formats", "tests"],
     "protobuf-c/": ["engine/formats"],
     "engine/formats/onnx.pb-c.h": ["engine/formats"],

@@ -42,13 +42,14 @@ log=$root.log
 mkdir -p "$root"
 root=$(cd "$root" && pwd)
 tests=("$@")
-[ "$#" != 0 ] || tests=(analytics deimdetect deimdetect-frames deimdetect-live deimdetect-results deimjson deimoverlay elements
-  image-gst)
+[ "$#" != 0 ] || tests=(analytics deimdetect deimdetect-frames deimdetect-live deimdetect-results deimjson deimmqtt
+  deimoverlay elements image-gst)
 
 packages=(gcc libc6-dev meson ninja-build pkg-config python3 glslang-tools libvulkan-dev libglib2.0-dev
-  libjson-glib-dev libzip-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev
-  libpango1.0-dev libcairo2-dev gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-  gstreamer1.0-plugins-bad fonts-dejavu-core mesa-vulkan-drivers vulkan-validationlayers)
+  libjson-glib-dev libzip-dev libmosquitto-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
+  libgstreamer-plugins-bad1.0-dev libpango1.0-dev libcairo2-dev gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+  gstreamer1.0-plugins-bad fonts-dejavu-core mesa-vulkan-drivers vulkan-validationlayers mosquitto
+  openssl)
 
 # A mirror of Debian that this machine's apt uses; snapshots and security archives are none.
 mirror ()
