@@ -54,7 +54,8 @@ wanted_packages ()
     gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-dejavu-core
   have_vulkan_driver || echo mesa-vulkan-drivers
   # Debian's mosquitto also starts a broker for this machine alone; the tests use one of their own.
-  [ "$level" = run ] || printf '%s\n' vulkan-validationlayers libjpeg-turbo-progs mosquitto openssl
+  [ "$level" = run ] || printf '%s\n' vulkan-validationlayers libjpeg-turbo-progs mosquitto openssl \
+    libgstrtspserver-1.0-dev
   if [ "$level" = all ]; then
     command -v gcc > /dev/null || echo gcc
     command -v clang > /dev/null || echo clang
