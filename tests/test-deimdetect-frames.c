@@ -4,6 +4,8 @@
  * Runs on fake-deim.c, which says what it was shown.
  */
 #include <glib/gstdio.h>
+#include <gst/controller/gstdirectcontrolbinding.h>
+#include <gst/controller/gstinterpolationcontrolsource.h>
 #include <string.h>
 
 #include "element-helpers.h"
@@ -425,6 +427,59 @@ test_live_filter (void)
   teardown (harness);
 }
 
+/* With frames inside, a change holds from the next frame on that leaves, or enters: region, interval, pass-through. */
+static void
+test_live_in_flight (void)
+{
+  GstHarness *harness = setup ("in-flight=4", RGB_CAPS);
+  GObject *element = G_OBJECT (harness->element);
+  fake_deim_set_gate (FALSE);
+  push_frames (harness, RGB_CAPS, 0, 2);
+  g_object_set (element, "threshold", 0.65, "region", "0,0,32,24", "inference-interval", 2, NULL);
+  push_frames (harness, RGB_CAPS, 2, 1); /* the second of a pair: skipped */
+  g_object_set (element, "inference-interval", 1, NULL);
+  push_frames (harness, RGB_CAPS, 3, 1);
+  assert_shown_region (0, 0, 32, 24);
+  g_object_set (element, "pass-through", TRUE, NULL);
+  push_frames (harness, RGB_CAPS, 4, 1);
+  fake_deim_set_gate (TRUE);
+  gst_harness_push_event (harness, gst_event_new_eos ());
+  for (guint i = 0; i < 5; i++) {
+    g_autoptr (GstBuffer) buffer = pull_frame (harness, i);
+    if (i == 4) {
+      g_assert_null (get_frame_mark (buffer));
+      continue;
+    }
+    g_assert_true (was_inferred (buffer) == (i != 2));
+    g_assert_cmpuint (count_regions (buffer), ==, i != 2); /* of class 0 alone */
+    if (i != 2) {
+      g_assert_cmpuint (get_region (buffer, "class 0")->x, ==, i < 2 ? 16 : 8);
+      g_assert_cmpuint (get_region (buffer, "class 0")->w, ==, i < 2 ? 32 : 16);
+    }
+  }
+  teardown (harness);
+}
+
+/* The threshold as a function of time. */
+static void
+test_controlled (void)
+{
+  GstHarness *harness = setup ("", RGB_CAPS);
+  g_autoptr (GstControlSource) source = gst_interpolation_control_source_new ();
+  g_object_set (source, "mode", GST_INTERPOLATION_MODE_NONE, NULL);
+  GstTimedValueControlSource *times = GST_TIMED_VALUE_CONTROL_SOURCE (source);
+  gst_timed_value_control_source_set (times, 0, 0.5);
+  gst_timed_value_control_source_set (times, 80 * GST_MSECOND, 0.65);
+  gst_timed_value_control_source_set (times, 160 * GST_MSECOND, 1.0);
+  g_assert_true (gst_object_add_control_binding (
+      GST_OBJECT (harness->element),
+      gst_direct_control_binding_new_absolute (GST_OBJECT (harness->element), "threshold", source)));
+  static const guint expected[] = { 2, 2, 1, 1, 0, 0 };
+  for (guint i = 0; i < G_N_ELEMENTS (expected); i++)
+    assert_found (harness, i, expected[i]);
+  teardown (harness);
+}
+
 static void
 test_labels (void)
 {
@@ -507,6 +562,8 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/empty", test_empty);
   g_test_add_func ("/deimdetect/shared-buffer", test_shared_buffer);
   g_test_add_func ("/deimdetect/live-filter", test_live_filter);
+  g_test_add_func ("/deimdetect/live-in-flight", test_live_in_flight);
+  g_test_add_func ("/deimdetect/controlled", test_controlled);
   g_test_add_func ("/deimdetect/labels", test_labels);
   g_test_add_func ("/deimdetect/interval", test_interval);
   g_test_add_func ("/deimdetect/pass-through", test_pass_through);

@@ -49,18 +49,20 @@ drop_outputs (GstHarness *harness)
 static void
 test_properties (void)
 {
+  typedef enum { READY, LIVE, READ } When;
   static const struct {
     const gchar *name, *type;
-    gboolean live;
+    When when;
   } expected[] = {
-    { "model", "gchararray", FALSE },           { "device", "gchararray", FALSE },
-    { "precision", "GstDeimPrecision", FALSE }, { "labels-file", "gchararray", FALSE },
-    { "threshold", "gdouble", TRUE },           { "class-thresholds", "gchararray", TRUE },
-    { "classes", "gchararray", TRUE },          { "max-detections", "guint", FALSE },
-    { "inference-interval", "guint", TRUE },    { "in-flight", "guint", FALSE },
-    { "resize", "GstDeimResize", FALSE },       { "region", "gchararray", TRUE },
-    { "meta", "GstDeimMetaMode", FALSE },       { "qos", "gboolean", TRUE },
-    { "pass-through", "gboolean", TRUE },
+    { "model", "gchararray", READY },           { "device", "gchararray", READY },
+    { "precision", "GstDeimPrecision", READY }, { "labels-file", "gchararray", READY },
+    { "threshold", "gdouble", LIVE },           { "class-thresholds", "gchararray", LIVE },
+    { "classes", "gchararray", LIVE },          { "max-detections", "guint", READY },
+    { "inference-interval", "guint", LIVE },    { "in-flight", "guint", READY },
+    { "resize", "GstDeimResize", READY },       { "region", "gchararray", LIVE },
+    { "meta", "GstDeimMetaMode", READY },       { "qos", "gboolean", LIVE },
+    { "pass-through", "gboolean", LIVE },       { "cache-dir", "gchararray", READY },
+    { "post-messages", "gboolean", LIVE },      { "stats", "GstStructure", READ },
   };
   g_autoptr (GstElement) element = gst_object_ref_sink (gst_element_factory_make ("deimdetect", NULL));
   g_assert_nonnull (element);
@@ -69,7 +71,10 @@ test_properties (void)
     g_assert_nonnull (spec);
     g_assert_true (spec->owner_type == G_OBJECT_TYPE (element));
     g_assert_cmpstr (g_type_name (spec->value_type), ==, expected[i].type);
-    g_assert_true (spec->flags & (expected[i].live ? GST_PARAM_MUTABLE_PLAYING : GST_PARAM_MUTABLE_READY));
+    g_assert_true (!!(spec->flags & GST_PARAM_MUTABLE_READY) == (expected[i].when == READY));
+    g_assert_true (!!(spec->flags & GST_PARAM_MUTABLE_PLAYING) == (expected[i].when == LIVE));
+    g_assert_true (!!(spec->flags & G_PARAM_WRITABLE) == (expected[i].when != READ));
+    g_assert_true (!!(spec->flags & GST_PARAM_CONTROLLABLE) == (strcmp (expected[i].name, "threshold") == 0));
     const gchar *blurb = g_param_spec_get_blurb (spec);
     g_assert_true (blurb && g_ascii_isupper (blurb[0]));
   }
