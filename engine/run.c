@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/error.h"
+#include "engine/graph/op.h"
 #include "executor-private.h"
 
 /* An input or output as it passes between the arena and mapped memory. */
@@ -39,7 +40,7 @@ tensor_access (const DeimRun *self, const DeimTensor *tensor, gboolean write)
 {
   const DeimLayout *layout = deim_layouts_get (self->executor->layouts, tensor);
   gsize base = self->executor->tensor_offset[layout->root->id], unit = element_bytes (self, tensor);
-  if (tensor->type == DEIM_TYPE_INT)
+  if (tensor->plain || tensor->type == DEIM_TYPE_INT)
     return (Access){ base, base + deim_executor_root_bytes (self->executor, tensor), write };
   gsize last = (gsize) layout->first + (gsize) (tensor->shape.n - 1) * layout->batch_stride +
                (gsize) (layout->blocks - 1) * layout->block_stride + (gsize) tensor->shape.h * tensor->shape.w;
@@ -278,10 +279,6 @@ deim_run_write (DeimRun *self, const DeimTensor *tensor, gconstpointer dense)
 {
   const Transfer *t = find_transfer (self->inputs, tensor);
   g_return_if_fail (t && self->upload.map);
-  if (tensor->type == DEIM_TYPE_INT) {
-    memcpy (self->upload.map + t->offset, dense, deim_executor_root_bytes (self->executor, tensor));
-    return;
-  }
   deim_executor_pack (self->executor, tensor, dense, self->upload.map + t->offset);
 }
 
@@ -291,8 +288,8 @@ deim_run_read_entry (DeimRun *self, const DeimTensor *tensor, guint entry, gpoin
   const Transfer *t = find_transfer (self->outputs, tensor);
   g_return_if_fail (t && entry < (guint) tensor->shape.n);
   const guint8 *storage = self->readback.map + t->offset;
-  if (tensor->type == DEIM_TYPE_INT) {
-    gsize bytes = deim_shape_size (tensor->shape) / (gsize) tensor->shape.n * sizeof (gint32);
+  if (tensor->plain || tensor->type == DEIM_TYPE_INT) {
+    gsize bytes = deim_shape_size (tensor->shape) / (gsize) tensor->shape.n * 4;
     memcpy (dense, storage + entry * bytes, bytes);
     return;
   }
