@@ -83,7 +83,7 @@ build (Network *n, GError **error)
   output (n, tokens);
   output (n, deim_rms_norm (g, tokens, weight (n, CHANNELS, 1, 1), 1e-6f));
   DeimTensor *attended = deim_attention (g, linear (n, tokens, CHANNELS), linear (n, tokens, CHANNELS),
-                                         linear (n, tokens, CHANNELS), HEADS);
+                                         linear (n, tokens, CHANNELS), NULL, HEADS);
   output (n, attended);
 
   /* Selected by well separated scores, so that rounding changes no index. */
