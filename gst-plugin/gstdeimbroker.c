@@ -246,7 +246,11 @@ run (gpointer data)
   for (;;) {
     g_autoptr (GError) error = NULL;
     guint64 before = broker->stats.connections; /* written by this thread alone */
-    if (keep_connection (broker, &error) || !report_outage (broker, error))
+    if (keep_connection (broker, &error))
+      return NULL;
+    if (broker->stats.connections == before && gst_deim_mqtt_link_has_other (broker->link))
+      continue;
+    if (!report_outage (broker, error))
       return NULL;
     if (broker->stats.connections != before)
       pause = FIRST_PAUSE;

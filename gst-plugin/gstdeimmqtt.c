@@ -399,9 +399,7 @@ install_properties (GObjectClass *klass)
                          DEFAULT_DRAIN_TIMEOUT, LIVE));
   g_object_class_install_property (
       klass, PROP_STATS,
-      g_param_spec_boxed ("stats", "Statistics",
-                          "Counts since the element started: published, dropped, queued, connections, connected",
-                          GST_TYPE_STRUCTURE, READABLE));
+      g_param_spec_boxed ("stats", "Statistics", "Counts since the element started", GST_TYPE_STRUCTURE, READABLE));
 }
 
 static void

@@ -23,6 +23,10 @@ struct _GstDeimMqttLink {
   GstDeimMqttArrived arrived;
   gpointer data;
 
+  /* Address families of the host in the resolver's order, and which attempt since the last success this is. */
+  GSocketFamily families[2];
+  guint n_families, turn, tried;
+
   gboolean up;
   gint refusal;    /* of the last connection, as in CONNACK; 0: none */
   gchar *last_log; /* what the library complained of last */
@@ -45,6 +49,8 @@ on_connect (struct mosquitto *mosquitto, void *data, int code)
   GstDeimMqttLink *link = data;
   link->up = code == 0;
   link->refusal = code;
+  if (link->up)
+    link->tried = 0;
 }
 
 static void
@@ -257,23 +263,49 @@ gst_deim_mqtt_link_get_address (GstDeimMqttLink *link)
 
 /* --------------------------------------------------------------- connection */
 
-gboolean
-gst_deim_mqtt_link_connect (GstDeimMqttLink *link, GCancellable *cancellable, GError **error)
+/* The library resolves once more, but cannot be interrupted while it does, nor say what is wrong with a name. */
+static gboolean
+find_families (GstDeimMqttLink *link, GCancellable *cancellable, GError **error)
 {
-  /* The library resolves once more, but cannot be interrupted while it does, nor say what is wrong with a name. */
   g_autoptr (GResolver) resolver = g_resolver_get_default ();
   g_autoptr (GError) unknown = NULL;
   GList *addresses = g_resolver_lookup_by_name (resolver, link->host, cancellable, &unknown);
   if (!addresses)
     return set_error (error, GST_RESOURCE_ERROR_NOT_FOUND, unknown->message, "check host and the network");
+  link->n_families = 0;
+  for (GList *item = addresses; item; item = item->next) {
+    GSocketFamily family = g_inet_address_get_family (item->data);
+    if (link->n_families == 0 || (link->n_families == 1 && link->families[0] != family))
+      link->families[link->n_families++] = family;
+  }
   g_resolver_free_addresses (addresses);
+  return TRUE;
+}
 
+gboolean
+gst_deim_mqtt_link_connect (GstDeimMqttLink *link, GCancellable *cancellable, GError **error)
+{
   link->up = FALSE;
   link->refusal = 0;
   g_clear_pointer (&link->last_log, g_free);
-  gint code = mosquitto_connect_async (link->mosquitto, link->host, link->port, KEEP_ALIVE);
+  if (!find_families (link, cancellable, error))
+    return FALSE;
+
+  /* Where connecting does not wait, the library takes the first address and never hears of the others: "localhost" is
+   * ::1, and the broker listens on 127.0.0.1 alone. An own address of one family makes it leave out the other. */
+  if (link->tried++ > 0)
+    link->turn++;
+  gboolean ipv6 = link->families[link->turn % link->n_families] == G_SOCKET_FAMILY_IPV6;
+  gint code =
+      mosquitto_connect_bind_async (link->mosquitto, link->host, link->port, KEEP_ALIVE, ipv6 ? "::" : "0.0.0.0");
   gint number = errno;
   return code == MOSQ_ERR_SUCCESS || set_failure (link, code, number, error);
+}
+
+gboolean
+gst_deim_mqtt_link_has_other (GstDeimMqttLink *link)
+{
+  return link->n_families > 0 && link->tried % link->n_families != 0;
 }
 
 gboolean

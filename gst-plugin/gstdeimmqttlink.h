@@ -46,8 +46,11 @@ void gst_deim_mqtt_link_free (GstDeimMqttLink *link);
 /* "host:port", for messages. */
 const gchar *gst_deim_mqtt_link_get_address (GstDeimMqttLink *link);
 
-/* Begins to connect, in place of what connection there was. Waits for the resolver, which @cancellable interrupts. */
+/* Begins to connect, in place of what connection there was. Waits for the resolver, which @cancellable interrupts. A
+ * host with addresses of both IPv6 and IPv4 is tried with one and then the other, beginning with what worked last. */
 gboolean gst_deim_mqtt_link_connect (GstDeimMqttLink *link, GCancellable *cancellable, GError **error);
+/* Whether the next connect tries an address of another kind than those that have failed. */
+gboolean gst_deim_mqtt_link_has_other (GstDeimMqttLink *link);
 /* Whether the broker has accepted the connection. */
 gboolean gst_deim_mqtt_link_is_up (GstDeimMqttLink *link);
 

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,18 +24,10 @@ struct _TestReader {
   GPtrArray *topics, *documents;
 };
 
-static struct sockaddr_in
-loopback (guint16 port)
-{
-  return (struct sockaddr_in){ .sin_family = AF_INET,
-                               .sin_port = htons (port),
-                               .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
-}
-
 guint16
 find_free_port (void)
 {
-  struct sockaddr_in address = loopback (0);
+  struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
   socklen_t size = sizeof address;
   gint fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   g_assert_cmpint (bind (fd, (struct sockaddr *) &address, sizeof address), ==, 0);
@@ -65,34 +58,41 @@ have_mosquitto (void)
 }
 
 TestBroker *
-test_broker_new (const gchar *settings)
+test_broker_new (const gchar *address, const gchar *settings)
 {
   TestBroker *broker = g_new0 (TestBroker, 1);
+  broker->address = g_strdup (address);
   broker->port = find_free_port ();
   broker->folder = g_dir_make_tmp ("deim-broker-XXXXXX", NULL);
   broker->config = g_build_filename (broker->folder, "mosquitto.conf", NULL);
   /* Started by root, mosquitto would take another user's identity, who cannot write here. */
   g_autofree gchar *text =
       g_strdup_printf ("%s"
-                       "listener %u 127.0.0.1\n"
+                       "listener %u %s\n"
                        "persistence true\n"
                        "persistence_location %s/\n"
                        "max_queued_messages 0\n"
                        "log_dest none\n"
                        "%s\n",
-                       geteuid () == 0 ? "user root\n" : "", broker->port, broker->folder, settings);
+                       geteuid () == 0 ? "user root\n" : "", broker->port, address, broker->folder, settings);
   g_assert_true (g_file_set_contents (broker->config, text, -1, NULL));
   return broker;
 }
 
 static gboolean
-can_connect (guint16 port)
+can_connect (const TestBroker *broker)
 {
-  struct sockaddr_in address = loopback (port);
-  gint fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  gint failed = connect (fd, (struct sockaddr *) &address, sizeof address);
-  close (fd);
-  return !failed;
+  g_autoptr (GSocketClient) client = g_socket_client_new ();
+  g_autoptr (GSocketConnection) connection =
+      g_socket_client_connect_to_host (client, broker->address, broker->port, NULL, NULL);
+  return connection != NULL;
+}
+
+/* In the child: a test that fails does not leave its broker behind. */
+static void
+end_with_parent (gpointer unused)
+{
+  prctl (PR_SET_PDEATHSIG, SIGTERM);
 }
 
 void
@@ -100,10 +100,13 @@ test_broker_start (TestBroker *broker)
 {
   g_autofree gchar *program = find_mosquitto ();
   g_autoptr (GError) error = NULL;
-  broker->process = g_subprocess_new (G_SUBPROCESS_FLAGS_STDERR_SILENCE, &error, program, "-c", broker->config, NULL);
+  g_autoptr (GSubprocessLauncher) launcher =
+      g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_SILENCE);
+  g_subprocess_launcher_set_child_setup (launcher, end_with_parent, NULL, NULL);
+  broker->process = g_subprocess_launcher_spawn (launcher, &error, program, "-c", broker->config, NULL);
   g_assert_no_error (error);
   gint64 end = g_get_monotonic_time () + PATIENCE * G_TIME_SPAN_SECOND;
-  while (!can_connect (broker->port)) {
+  while (!can_connect (broker)) {
     g_assert_cmpint (g_get_monotonic_time (), <, end);
     g_usleep (10000);
   }
@@ -129,6 +132,7 @@ test_broker_free (TestBroker *broker)
   g_rmdir (broker->folder);
   g_free (broker->folder);
   g_free (broker->config);
+  g_free (broker->address);
   g_free (broker);
 }
 
@@ -179,7 +183,7 @@ test_reader_new (TestBroker *broker, const gchar *topic)
   mosquitto_subscribe_callback_set (reader->mosquitto, on_subscribe);
   mosquitto_message_callback_set (reader->mosquitto, on_message);
   mosquitto_reconnect_delay_set (reader->mosquitto, 1, 1, FALSE);
-  g_assert_cmpint (mosquitto_connect (reader->mosquitto, "127.0.0.1", broker->port, 60), ==, MOSQ_ERR_SUCCESS);
+  g_assert_cmpint (mosquitto_connect (reader->mosquitto, broker->address, broker->port, 60), ==, MOSQ_ERR_SUCCESS);
   g_assert_cmpint (mosquitto_loop_start (reader->mosquitto), ==, MOSQ_ERR_SUCCESS);
 
   gint64 end = g_get_monotonic_time () + PATIENCE * G_TIME_SPAN_SECOND;

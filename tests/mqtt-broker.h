@@ -11,6 +11,7 @@
 guint16 find_free_port (void);
 
 typedef struct {
+  gchar *address;
   guint16 port;
   gchar *folder, *config; /* its configuration and what it keeps */
   GSubprocess *process;   /* NULL: it does not run */
@@ -19,8 +20,9 @@ typedef struct {
 /* Whether mosquitto is installed; else the test is marked as skipped. */
 gboolean have_mosquitto (void);
 
-/* @settings: lines of mosquitto.conf for its one listener, "allow_anonymous true". Does not start it. */
-TestBroker *test_broker_new (const gchar *settings);
+/* @address: where it listens, "127.0.0.1"; @settings: lines of mosquitto.conf for that, "allow_anonymous true". Does
+ * not start it. */
+TestBroker *test_broker_new (const gchar *address, const gchar *settings);
 /* Returns when it can be connected to. */
 void test_broker_start (TestBroker *broker);
 /* As its service is stopped: it saves what it has and ends. */

@@ -7,6 +7,7 @@
 #include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
+#include <netdb.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -97,7 +98,7 @@ test_delivery (gconstpointer data)
   guint qos = GPOINTER_TO_UINT (data);
   if (!have_mosquitto ())
     return;
-  TestBroker *broker = test_broker_new (OPEN_TO_ALL);
+  TestBroker *broker = test_broker_new ("127.0.0.1", OPEN_TO_ALL);
   test_broker_start (broker);
   TestReader *reader = test_reader_new (broker, "deim/#");
   g_autofree gchar *properties = g_strdup_printf ("mqtt-qos=%u", qos);
@@ -138,13 +139,41 @@ test_delivery (gconstpointer data)
   test_broker_free (broker);
 }
 
+/* A name with two addresses, and a broker that listens on one of them. */
+static void
+test_families (gconstpointer address)
+{
+  const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+  struct addrinfo *addresses = NULL;
+  gint failed = getaddrinfo ("localhost", NULL, &hints, &addresses);
+  gboolean two = !failed && addresses->ai_next;
+  if (!failed)
+    freeaddrinfo (addresses);
+  if (!two) {
+    g_test_skip ("localhost has one address here (/etc/hosts)");
+    return;
+  }
+  if (!have_mosquitto ())
+    return;
+  TestBroker *broker = test_broker_new (address, OPEN_TO_ALL);
+  test_broker_start (broker);
+  g_autofree gchar *launch = g_strdup_printf ("deimmqtt host=localhost port=%u", broker->port);
+  GstHarness *harness = setup_harness (launch, RGB_CAPS);
+  push_all (harness, 0, 1);
+  gst_harness_push_event (harness, gst_event_new_eos ());
+  g_assert_cmpuint (count (harness, "published"), ==, 1);
+  assert_silence (harness, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
+  teardown_harness (harness);
+  test_broker_free (broker);
+}
+
 /* EOS leaves the element when all is confirmed; what counts was is there after the end too. */
 static void
 test_end (void)
 {
   if (!have_mosquitto ())
     return;
-  TestBroker *broker = test_broker_new (OPEN_TO_ALL);
+  TestBroker *broker = test_broker_new ("127.0.0.1", OPEN_TO_ALL);
   test_broker_start (broker);
   GstHarness *harness = setup (broker->port, "topic=test/{element} name=gate retain=true");
   push_all (harness, 0, 500);
@@ -170,7 +199,7 @@ test_stop (void)
 {
   if (!have_mosquitto ())
     return;
-  TestBroker *broker = test_broker_new (OPEN_TO_ALL);
+  TestBroker *broker = test_broker_new ("127.0.0.1", OPEN_TO_ALL);
   test_broker_start (broker);
   GstHarness *harness = setup (broker->port, "");
   push_all (harness, 0, 1);
@@ -194,13 +223,16 @@ test_restart (gconstpointer data)
   guint qos = GPOINTER_TO_UINT (data);
   if (!have_mosquitto ())
     return;
-  TestBroker *broker = test_broker_new (OPEN_TO_ALL);
+  TestBroker *broker = test_broker_new ("127.0.0.1", OPEN_TO_ALL);
   test_broker_start (broker);
   TestReader *reader = test_reader_new (broker, "deim/#");
   g_autofree gchar *properties = g_strdup_printf ("mqtt-qos=%u client-id=gate", qos);
   GstHarness *harness = setup (broker->port, properties);
-  push_all (harness, 0, 100);
+  push_all (harness, 0, 50);
+  while (count (harness, "published") == 0)
+    g_usleep (1000);
   /* In full flight: documents are on the way when it goes. */
+  push_all (harness, 50, 50);
   test_broker_stop (broker);
   push_all (harness, 100, 700);
   wait_for_message (harness, GST_MESSAGE_WARNING, GST_RESOURCE_ERROR_WRITE, "is gone");
@@ -241,7 +273,7 @@ test_bound (void)
 {
   if (!have_mosquitto ())
     return;
-  TestBroker *broker = test_broker_new (OPEN_TO_ALL);
+  TestBroker *broker = test_broker_new ("127.0.0.1", OPEN_TO_ALL);
   test_broker_start (broker);
   TestReader *reader = test_reader_new (broker, "deim/#");
   test_broker_stop (broker);
@@ -356,7 +388,7 @@ test_password (void)
 {
   if (!have_mosquitto ())
     return;
-  TestBroker *broker = test_broker_new ("allow_anonymous false");
+  TestBroker *broker = test_broker_new ("127.0.0.1", "allow_anonymous false");
   g_autofree gchar *passwords = write_passwords (broker), *config = NULL, *more = NULL;
   g_assert_true (g_file_get_contents (broker->config, &config, NULL, NULL));
   more = g_strdup_printf ("%spassword_file %s\n", config, passwords);
@@ -423,7 +455,7 @@ test_tls (void)
                   "-out broker.pem\n");
   g_autofree gchar *settings =
       g_strdup_printf ("allow_anonymous true\ncertfile %s/broker.pem\nkeyfile %s/broker.key", folder, folder);
-  TestBroker *broker = test_broker_new (settings);
+  TestBroker *broker = test_broker_new ("127.0.0.1", settings);
   test_broker_start (broker);
 
   g_autofree gchar *right = g_strdup_printf ("ca-file=%s/ca.pem", folder);
@@ -526,6 +558,8 @@ main (int argc, char **argv)
   g_test_add_data_func ("/deimmqtt/delivery/qos-0", GUINT_TO_POINTER (0), test_delivery);
   g_test_add_data_func ("/deimmqtt/delivery/qos-1", GUINT_TO_POINTER (1), test_delivery);
   g_test_add_data_func ("/deimmqtt/delivery/qos-2", GUINT_TO_POINTER (2), test_delivery);
+  g_test_add_data_func ("/deimmqtt/families/ipv4", "127.0.0.1", test_families);
+  g_test_add_data_func ("/deimmqtt/families/ipv6", "::1", test_families);
   g_test_add_func ("/deimmqtt/end", test_end);
   g_test_add_func ("/deimmqtt/stop", test_stop);
   g_test_add_data_func ("/deimmqtt/restart/qos-1", GUINT_TO_POINTER (1), test_restart);
