@@ -54,8 +54,8 @@ wanted_packages ()
     gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-dejavu-core
   have_vulkan_driver || echo mesa-vulkan-drivers
   # Debian's mosquitto also starts a broker for this machine alone; the tests use one of their own.
-  [ "$level" = run ] || printf '%s\n' vulkan-validationlayers libjpeg-turbo-progs mosquitto openssl \
-    libgstrtspserver-1.0-dev
+  [ "$level" = run ] || printf '%s\n' vulkan-validationlayers libjpeg-turbo-progs mosquitto mosquitto-clients \
+    openssl libgstrtspserver-1.0-dev python3-gi gir1.2-gst-plugins-base-1.0
   if [ "$level" = all ]; then
     command -v gcc > /dev/null || echo gcc
     command -v clang > /dev/null || echo clang

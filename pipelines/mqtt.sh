@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Publishes what is found to an MQTT broker, and shows the picture too.
+#
+#   pipelines/mqtt.sh MODEL INPUT [HOST[:PORT] [TOPIC]]     localhost and cameras/{stream} unless given
+#   mosquitto_sub -h HOST -v -t 'cameras/#'                 what arrives there
+#
+# The picture never waits for the broker. While that is away, 3000 documents are kept for it (two minutes at 25 frames a
+# second). A broker that wants a password or TLS: gst-inspect-1.0 deimmqtt.
+#
+. "$(dirname "$0")/common.sh"
+begin 1 3 "$@"
+read_from "${arguments[0]}"
+host=${arguments[1]:-localhost}
+port=0 # MQTT's own
+case $host in
+*:*)
+  port=${host##*:}
+  host=${host%:*}
+  ;;
+esac
+have deimmqtt || die "this build has no deimmqtt: install libmosquitto-dev and build again"
+
+launch "${source[@]}" ! \
+  deimdetect model="$model" "${settings[@]}" ! \
+  deimmqtt host="$host" port="$port" topic="${arguments[2]:-cameras/\{stream\}}" ! \
+  deimoverlay ! "${sink[@]}"
