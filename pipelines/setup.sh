@@ -5,8 +5,10 @@
 #
 #   pipelines/setup.sh           to build and run
 #   pipelines/setup.sh --tests   and to run the tests
-#   pipelines/setup.sh --all     and to run the slow ones (a second compiler; PyTorch, to compare with: 50 MB to
-#                                download, 500 MB installed)
+#   pipelines/setup.sh --all     and to run the slow ones (a second compiler; another Debian; PyTorch, to compare with:
+#                                50 MB to download, 500 MB installed)
+#
+#   pipelines/setup.sh [...] --missing    installs nothing: names the missing packages, and fails where there are any
 #
 # Debian 12, Ubuntu 24.04 and later: missing packages are installed by apt-get, as root or through sudo. Other systems:
 # says what is missing. When nothing is missing it touches neither the network nor the package database.
@@ -43,6 +45,16 @@ have_compiler ()
   command -v "${CC:-cc}" > /dev/null || command -v gcc > /dev/null || command -v clang > /dev/null
 }
 
+# GStreamer's analytics library came with 1.24: Debian 13, Ubuntu 24.04.
+have_analytics ()
+(
+  # shellcheck disable=SC1091
+  . /etc/os-release
+  case ${ID:-}-${VERSION_ID:-} in
+  debian-1[12] | ubuntu-2[0-3]*) return 1 ;;
+  esac
+)
+
 # The Debian packages of the level asked for, one a line.
 wanted_packages ()
 {
@@ -53,10 +65,13 @@ wanted_packages ()
     gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
     gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-dejavu-core
   have_vulkan_driver || echo mesa-vulkan-drivers
+  ! have_analytics || echo libgstreamer-plugins-bad1.0-dev
   # Debian's mosquitto also starts a broker for this machine alone; the tests use one of their own.
   [ "$level" = run ] || printf '%s\n' vulkan-validationlayers libjpeg-turbo-progs mosquitto mosquitto-clients \
     openssl libgstrtspserver-1.0-dev python3-gi gir1.2-gst-plugins-base-1.0
+  [ "$level" = run ] || ! have_analytics || echo gir1.2-gst-plugins-bad-1.0
   if [ "$level" = all ]; then
+    echo debootstrap
     command -v gcc > /dev/null || echo gcc
     command -v clang > /dev/null || echo clang
     printf '%s\n' python3-torch libopenblas0-pthread
@@ -143,15 +158,21 @@ check_by_hand ()
 }
 
 level=run
-case "${1:-}" in
-'') ;;
---tests) level=tests ;;
---all) level=all ;;
-*) die "usage: pipelines/setup.sh [--tests|--all]" ;;
-esac
+install=yes
+for option; do
+  case $option in
+  --tests) level=tests ;;
+  --all) level=all ;;
+  --missing) install=no ;;
+  *) die "usage: pipelines/setup.sh [--tests|--all] [--missing]" ;;
+  esac
+done
 
 if command -v apt-get > /dev/null && command -v dpkg > /dev/null; then
   missing=$(missing_packages)
+  if [ -n "$missing" ] && [ "$install" = no ]; then
+    die "these packages are missing:" "$missing"
+  fi
   # shellcheck disable=SC2086
   [ -z "$missing" ] || install_packages $missing
 else

@@ -137,6 +137,22 @@ result "wall.sh" $?
 is_picture "$pictures/wall.png" 1280 720
 result "its picture" $?
 
+# GStreamer's own overlay, from 1.24 on: it must draw something, and the picture is there to be looked at.
+if gst-inspect-1.0 --exists objectdetectionoverlay; then
+  for overlay in identity objectdetectionoverlay; do
+    # shellcheck disable=SC2086
+    run gst-launch-1.0 -q $still ! videoconvert ! video/x-raw,format=BGRx ! \
+      deimdetect model="$model" meta=analytics "${settings[@]}" ! $overlay ! videoconvert ! pngenc ! \
+      filesink location="$pictures/$overlay.png"
+    is_picture "$pictures/$overlay.png" 640 426
+    result "a picture by $overlay" $?
+  done
+  ! cmp -s "$pictures/identity.png" "$pictures/objectdetectionoverlay.png"
+  result "objectdetectionoverlay draws what deimdetect attached" $?
+else
+  skip "objectdetectionoverlay" "GStreamer has it from 1.24 on"
+fi
+
 # ------------------------------------------------------------------------- with a broker and a server
 
 free_port ()

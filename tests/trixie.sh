@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Builds the tree on Debian 13 (GStreamer 1.26) and runs the tests of the elements there: what depends on a GStreamer
-# newer than Debian 12's (GstAnalyticsRelationMeta, upstream's objectdetectionoverlay) is compiled and tested nowhere
-# else.
+# Builds the tree on Debian 13 (GStreamer 1.26) and runs the tests of the elements there (suite "gstreamer"): what depends
+# on a GStreamer newer than Debian 12's is compiled and tested nowhere else.
 #
-#   tests/trixie.sh [TEST...]     TEST: names as in meson test; none is all tests of the elements
+#   tests/trixie.sh [TEST...]     TEST: names as in meson test; none is all of the suite
 #
-# The system lies in $TRIXIE, or in $XDG_CACHE_HOME/gst-deim-trixie: it is made once by debootstrap, of Debian's
-# packages only (about 2.4 GB), and then kept; remove the folder to have it made anew. Needs root, for debootstrap and
-# chroot. Where it cannot run it says "skipped" and why, with exit status 77; the mirror is that of this system's apt.
+# Results go to build-trixie/ of the tree, as a build folder would have them, with the pictures that the tests made (one
+# of them by upstream's objectdetectionoverlay, from our metadata).
 #
-# $TRIXIE_OUT: a folder for the picture that upstream's overlay drew from our metadata (none is kept without it).
+# The system lies in $TRIXIE, or in $XDG_CACHE_HOME/gst-deim-trixie: made once by debootstrap and pipelines/setup.sh, of
+# Debian's packages only (about 3 GB), and then kept; remove the folder to have it made anew. Needs root, for debootstrap
+# and chroot. Where it cannot run it says why in a line "trixie: skipped: ..." and ends with status 77. The mirror is that
+# of this system's apt.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -34,22 +35,21 @@ die ()
 }
 
 [ "$(id -u)" = 0 ] || skip 'making and entering another system needs root'
-command -v debootstrap > /dev/null || skip 'debootstrap is not installed (apt-get install debootstrap)'
+command -v debootstrap > /dev/null || skip 'debootstrap is not installed (pipelines/setup.sh --all)'
+[ -e /usr/share/debootstrap/scripts/trixie ] || skip 'this debootstrap does not know Debian 13'
 unshare --mount true 2> /dev/null || skip 'this system does not let root mount anything'
 
 root=${TRIXIE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/gst-deim-trixie}
-log=$root.log
 mkdir -p "$root"
 root=$(cd "$root" && pwd)
-tests=("$@")
-[ "$#" != 0 ] || tests=(analytics deimdetect deimdetect-errors deimdetect-frames deimdetect-live deimdetect-memory
-  deimdetect-results deimjson deimmqtt deimoverlay dmabuf elements image-gst)
+log=$root.log
 
-packages=(gcc libc6-dev meson ninja-build pkg-config python3 glslang-tools libvulkan-dev libglib2.0-dev
-  libjson-glib-dev libzip-dev libmosquitto-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
-  libgstreamer-plugins-bad1.0-dev libpango1.0-dev libcairo2-dev gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-  gstreamer1.0-plugins-bad fonts-dejavu-core mesa-vulkan-drivers vulkan-validationlayers mosquitto
-  openssl)
+# One at a time: the system is shared by all checkouts.
+exec 9> "$root.lock"
+flock --nonblock 9 || {
+  say 'waiting for another run to end'
+  flock 9
+}
 
 # A mirror of Debian that this machine's apt uses; snapshots and security archives are none.
 mirror ()
@@ -69,32 +69,25 @@ in_chroot ()
         DEBIAN_FRONTEND=noninteractive "$@"' in_chroot "$root" "$@"
 }
 
-logged ()
-{
-  "$@" >> "$log" 2>&1 < /dev/null || {
-    tail -n 20 "$log" >&2
-    die "this failed: $*" "all it said is in $log"
-  }
-}
+# ------------------------------------------------------------------------------------------ the system
 
-# The system, complete when the stamp says so for just these packages.
-stamp=$root/root/gst-deim-packages
-if [ "$(cat "$stamp" 2> /dev/null)" != "${packages[*]}" ]; then
-  : > "$log"
+if [ ! -e "$root/usr/bin/apt-get" ] || [ -e "$root/debootstrap" ]; then
   from=$(mirror)
-  if [ ! -e "$root/usr/bin/apt-get" ] || [ -e "$root/debootstrap" ]; then
-    say "making Debian 13 in $root (some minutes; details in $log)"
-    logged debootstrap --variant=minbase trixie "$root" "${from:-http://deb.debian.org/debian}"
+  from=${from:-http://deb.debian.org/debian}
+  say "making Debian 13 in $root (some minutes; details in $log)"
+  if ! debootstrap --variant=minbase trixie "$root" "$from" > "$log" 2>&1 < /dev/null; then
+    ! grep -q -E 'Failed getting release file|Invalid Release|download' "$log" ||
+      skip "debootstrap cannot get packages from $from; what it said is in $log"
+    tail -n 20 "$log" >&2
+    die "debootstrap failed; all it said is in $log"
   fi
-  say "installing ${#packages[@]} packages and what they need"
-  cp /etc/resolv.conf "$root/etc/resolv.conf"
-  logged in_chroot apt-get -q update
-  logged in_chroot apt-get -q -y install --no-install-recommends "${packages[@]}"
-  logged in_chroot apt-get -q clean
-  printf '%s' "${packages[*]}" > "$stamp"
 fi
+# Packages with services do not start them here.
+printf '#!/bin/sh\nexit 101\n' > "$root/usr/sbin/policy-rc.d"
+chmod +x "$root/usr/sbin/policy-rc.d"
+printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' > "$root/etc/hosts"
 
-# The sources that git knows or would know, and, where they are, the weights and the photo that test-elements.c wants.
+# The sources that git knows or would know.
 work=$root/root/work
 rm -rf "$work/source" "$work/shared"
 mkdir -p "$work/source"
@@ -102,31 +95,45 @@ mkdir -p "$work/source"
 git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for file; do
     [ ! -e "$file" ] || printf "%s\0" "$file"
   done' copy | tar -c --null -T - | tar -x -C "$work/source"
+
+# Their own setup says what is missing, and installs it. Before that: is there a network?
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+if ! in_chroot sh -c 'cd /root/work/source && pipelines/setup.sh --tests --missing' > "$log" 2>&1 < /dev/null; then
+  in_chroot apt-get -q -o APT::Update::Error-Mode=any update >> "$log" 2>&1 < /dev/null ||
+    skip "apt-get cannot get the lists of packages; what it said is in $log"
+  in_chroot sh -c 'cd /root/work/source && pipelines/setup.sh --tests' < /dev/null
+  in_chroot apt-get -q clean
+fi
+
+# ------------------------------------------------------------------------------------- building and testing
+
+# The weights and photos that the tests look for, where there are any.
 shared=${DEIM_SHARED:-../shared}
-for file in real/deimv2_hgnetv2_atto_coco.safetensors real/open/000000000139.jpg; do
-  [ ! -e "$shared/$file" ] || install -D -m 644 "$shared/$file" "$work/shared/$file"
-done
+if [ -d "$shared/real" ]; then
+  mkdir -p "$work/shared/real"
+  cp "$shared"/real/*.safetensors "$work/shared/real/"
+  cp -r "$shared/real/open" "$work/shared/real/"
+fi
 
 say 'building'
-log=$work/build.log
-: > "$log"
-[ -e "$work/build/build.ninja" ] || logged in_chroot meson setup /root/work/build /root/work/source -Dwerror=true
-logged in_chroot ninja -C /root/work/build -j "$(nproc)"
+rm -rf build-trixie
+mkdir -p build-trixie
+log=build-trixie/build.log
+if [ ! -e "$work/build/build.ninja" ]; then
+  in_chroot meson setup /root/work/build /root/work/source -Dwerror=true > "$log" 2>&1 < /dev/null ||
+    { tail -n 20 "$log" >&2 && die "meson setup failed; all it said is in $log"; }
+fi
+in_chroot ninja -C /root/work/build -j "$(nproc)" >> "$log" 2>&1 < /dev/null ||
+  { grep -A 20 '^FAILED:' "$log" | head -n 60 >&2 && die "the build failed; all it said is in $log"; }
 grep -q -e -DHAVE_ANALYTICS "$work/build/compile_commands.json" ||
   die 'the build has not found gstreamer-analytics-1.0, which is what it is for'
 
-say "testing: ${tests[*]}"
+tests=("$@")
+[ "$#" != 0 ] || tests=(--suite gstreamer --no-suite slow)
+say "testing on GStreamer $(in_chroot pkg-config --modversion gstreamer-1.0)"
 failed=0
-in_chroot env DEIM_SHARED=/root/work/shared meson test -C /root/work/build --no-rebuild --print-errorlogs "${tests[@]}" ||
-  failed=1
-
-if [ -n "${TRIXIE_OUT:-}" ] && [ -e "$work/shared/real" ]; then
-  mkdir -p "$TRIXIE_OUT"
-  in_chroot env GST_PLUGIN_PATH=/root/work/build/gst-plugin gst-launch-1.0 -q filesrc \
-    location=/root/work/shared/real/open/000000000139.jpg ! jpegdec ! videoconvert ! video/x-raw,format=BGRx ! deimdetect \
-    model=/root/work/shared/real/deimv2_hgnetv2_atto_coco.safetensors meta=analytics ! objectdetectionoverlay ! \
-    videoconvert ! pngenc ! filesink location=/root/work/upstream.png
-  cp "$work/upstream.png" "$TRIXIE_OUT/"
-  say "what upstream's overlay drew: $TRIXIE_OUT/upstream.png"
-fi
+in_chroot env DEIM_SHARED=/root/work/shared meson test -C /root/work/build --no-rebuild --print-errorlogs \
+  --timeout-multiplier 4 "${tests[@]}" < /dev/null || failed=1
+cp -r "$work/build/meson-logs" build-trixie/
+[ ! -d "$work/build/tests/pictures" ] || cp -r "$work/build/tests/pictures" build-trixie/
 exit "$failed"
