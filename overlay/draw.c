@@ -9,7 +9,7 @@
 #include <math.h>
 #include <pango/pangocairo.h>
 
-/* Width of the dark line around a box, which keeps it visible on a ground of its own colour. */
+/* Width of the dark or light line around a box, which keeps it visible on a ground of its own colour. */
 #define HALO 1
 
 /* All numbers in whole pixels, so that lines are sharp. */
@@ -27,7 +27,10 @@ typedef struct {
   PangoLayout *layout;
 } Painter;
 
-/* Seven of the eight colours that Okabe and Ito chose for all kinds of colour vision; black drowns in video. */
+/*
+ * Seven of the eight colours that Masataka Okabe and Kei Ito chose for all kinds of colour vision ("Color Universal
+ * Design", 2002 and 2008, https://jfly.uni-koeln.de/color/); black drowns in video.
+ */
 static const double palette[][3] = {
   { 0.90, 0.62, 0.00 }, /* orange */
   { 0.34, 0.71, 0.91 }, /* sky blue */
@@ -38,16 +41,38 @@ static const double palette[][3] = {
   { 0.00, 0.45, 0.70 }, /* blue */
 };
 
+/*
+ * Further rounds mix each colour with white (more than 0) or black (less). The amounts were searched for, so that all
+ * colours lie as far apart as they can, to usual eyes and to those without red or green cones: tests/test-draw.c has
+ * the distances. The darkest are left out, for lines that are seen.
+ */
+static const double tones[][G_N_ELEMENTS (palette)] = {
+  { 0, 0, 0, 0, 0, 0, 0 },
+  { -0.5, 0.55, 0.65, 0.75, -0.3, 0.55, -0.45 },
+  { 0.45, 0.8, 0.25, 0.55, -0.5, -0.5, 0.3 },
+};
+
 void
 deim_draw_colour (guint64 index, double ret_rgb[3])
 {
-  /* Each further round through the palette is lighter, then darker, since lightness is what every eye can tell. */
-  static const double towards[] = { 0, 1, 0 }, amount[] = { 0, 0.5, 0.4 };
-  const double *base = palette[index % G_N_ELEMENTS (palette)];
-  guint tone = (guint) (index / G_N_ELEMENTS (palette) % G_N_ELEMENTS (towards));
+  guint hue = (guint) (index % G_N_ELEMENTS (palette));
+  double amount = tones[index / G_N_ELEMENTS (palette) % G_N_ELEMENTS (tones)][hue];
 
   for (guint i = 0; i < 3; i++)
-    ret_rgb[i] = base[i] + (towards[tone] - base[i]) * amount[tone];
+    ret_rgb[i] = palette[hue][i] + ((amount > 0 ? 1 : 0) - palette[hue][i]) * fabs (amount);
+}
+
+/* Whether black stands out more from a colour than white does: by the contrast ratio of WCAG 2, (L + 0.05) : 0.05
+ * against 1.05 : (L + 0.05). */
+static gboolean
+is_light (const double rgb[3])
+{
+  static const double weights[3] = { 0.2126, 0.7152, 0.0722 };
+  double luminance = 0;
+
+  for (guint i = 0; i < 3; i++)
+    luminance += weights[i] * (rgb[i] <= 0.04045 ? rgb[i] / 12.92 : pow ((rgb[i] + 0.055) / 1.055, 2.4));
+  return luminance > sqrt (1.05 * 0.05) - 0.05;
 }
 
 static void
@@ -195,7 +220,8 @@ paint_box (cairo_t *cr, const DeimDrawBox *box, const Placement *place)
   else
     cairo_set_dash (cr, NULL, 0, 0);
   cairo_rectangle (cr, place->x1 + inset, place->y1 + inset, width, height);
-  cairo_set_source_rgba (cr, 0, 0, 0, 0.45);
+  double halo = is_light (rgb) ? 0 : 1;
+  cairo_set_source_rgba (cr, halo, halo, halo, 0.45);
   cairo_set_line_width (cr, place->line + 2 * HALO);
   cairo_stroke_preserve (cr);
   cairo_set_source_rgb (cr, rgb[0], rgb[1], rgb[2]);
@@ -216,9 +242,7 @@ paint_label (Painter *painter, cairo_t *cr, const DeimDrawBox *box, const Placem
   cairo_clip (cr);
   cairo_set_source_rgb (cr, rgb[0], rgb[1], rgb[2]);
   cairo_paint (cr);
-  /* Black or white, whichever stands out more; the weights are those of luminance. */
-  double light = 0.2126 * rgb[0] + 0.7152 * rgb[1] + 0.0722 * rgb[2];
-  double ink = light > 0.45 ? 0 : 1;
+  double ink = is_light (rgb) ? 0 : 1;
   cairo_set_source_rgb (cr, ink, ink, ink);
   cairo_move_to (cr, place->text_x, place->text_y);
   pango_cairo_show_layout (cr, painter->layout);

@@ -213,15 +213,15 @@ test_read_foreign (void)
 
 /* ------------------------------------------------------------------ pipelines */
 
-/* One black frame of RGB_CAPS through deimdetect and @after. */
+/* One black frame of RGB_CAPS through deimdetect, with its metadata of kind @meta, and @after. */
 static GstBuffer *
-detect_and (const gchar *after)
+detect_and (const gchar *meta, const gchar *after)
 {
   fake_deim_reset ();
   g_autofree gchar *launch =
-      g_strdup_printf ("videotestsrc num-buffers=1 pattern=black ! %s ! deimdetect model=%s ! %s "
+      g_strdup_printf ("videotestsrc num-buffers=1 pattern=black ! %s ! deimdetect model=%s meta=%s ! %s "
                        "! appsink name=out sync=false",
-                       RGB_CAPS, model, after);
+                       RGB_CAPS, model, meta, after);
   g_autoptr (GError) error = NULL;
   g_autoptr (GstElement) pipeline = gst_parse_launch (launch, &error);
   g_assert_no_error (error);
@@ -237,7 +237,7 @@ detect_and (const gchar *after)
 static void
 test_scaled (void)
 {
-  g_autoptr (GstBuffer) buffer = detect_and ("videoscale ! video/x-raw,width=128,height=24");
+  g_autoptr (GstBuffer) buffer = detect_and ("auto", "videoscale ! video/x-raw,width=128,height=24");
   g_assert_cmpuint (count_objects (buffer), ==, 2);
   assert_object (buffer, "class 0", (const gint[]){ 32, 6, 64, 12 }, 0.7);
   assert_object (buffer, "class 1", (const gint[]){ 0, 0, 32, 6 }, 0.6);
@@ -249,24 +249,28 @@ test_scaled (void)
 static void
 test_cropped (void)
 {
-  g_autoptr (GstBuffer) buffer = detect_and ("videocrop left=8 top=4 right=2 bottom=2");
-  guint objects = count_objects (buffer);
+  g_autoptr (GstBuffer) buffer = detect_and ("auto", "videocrop left=8 top=4 right=2 bottom=2");
+  guint major, minor, micro, nano, objects = count_objects (buffer);
+  gst_version (&major, &minor, &micro, &nano);
   g_test_message ("%u objects and %u regions are left", objects, count_regions (buffer));
+  if (minor < 28) /* see test-deimdetect-results.c */
+    g_assert_cmpuint (objects, ==, 0);
   if (objects > 0)
     assert_object (buffer, "class 0", (const gint[]){ 8, 8, 32, 24 }, 0.7);
 }
 
 /* GStreamer's own overlay draws our objects where they are, and ours draws the same. */
 static void
-test_drawn (gconstpointer overlay)
+test_drawn (gconstpointer data)
 {
+  const gchar *const *drawing = data, *overlay = drawing[1];
   g_autofree gchar *name = g_strdelimit (g_strdup (overlay), " ", '\0');
   g_autoptr (GstElementFactory) factory = gst_element_factory_find (name);
   if (!factory) {
     g_test_skip ("GStreamer's bad plugins are not here");
     return;
   }
-  g_autoptr (GstBuffer) buffer = detect_and (overlay);
+  g_autoptr (GstBuffer) buffer = detect_and (drawing[0], overlay);
   GstMapInfo map;
   guint changed = 0;
   g_assert_true (gst_buffer_map (buffer, &map, GST_MAP_READ));
@@ -301,8 +305,14 @@ main (int argc, char **argv)
   g_test_add_func ("/analytics/read-foreign", test_read_foreign);
   g_test_add_func ("/analytics/scaled", test_scaled);
   g_test_add_func ("/analytics/cropped", test_cropped);
-  g_test_add_data_func ("/analytics/drawn/upstream", "objectdetectionoverlay draw-labels=false", test_drawn);
-  g_test_add_data_func ("/analytics/drawn/here", "deimoverlay draw-labels=false", test_drawn);
+  static const gchar *const drawings[][2] = { { "auto", "objectdetectionoverlay draw-labels=false" },
+                                              { "auto", "deimoverlay draw-labels=false" },
+                                              { "analytics", "deimoverlay draw-labels=false" },
+                                              { "roi", "deimoverlay draw-labels=false" } };
+  for (guint i = 0; i < G_N_ELEMENTS (drawings); i++) {
+    g_autofree gchar *path = g_strdup_printf ("/analytics/drawn/%s/%s", drawings[i][0], drawings[i][1]);
+    g_test_add_data_func (path, drawings[i], test_drawn);
+  }
   int result = run_element_tests ();
   g_unlink (model);
   g_free (model);

@@ -107,6 +107,30 @@ count_changed (GstBuffer *buffer)
   return changed;
 }
 
+/* Where DL Streamer's tracker gave a number, that is the colour, and it is written. */
+static void
+test_tracks (void)
+{
+  guint changed[2];
+  for (guint i = 0; i < 2; i++) {
+    GstHarness *harness = setup_harness ("deimoverlay line-width=4", CAPS);
+    GstBuffer *buffer = make_frame (CAPS, GREY);
+    add_detection (buffer, "dog", 5, 0.8, &(DeimDrawRect){ 100, 60, 120, 90 });
+    gpointer state = NULL;
+    GstMeta *meta = gst_buffer_iterate_meta_filtered (buffer, &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE);
+    if (i)
+      gst_video_region_of_interest_meta_add_param ((GstVideoRegionOfInterestMeta *) meta,
+                                                   gst_structure_new ("object_id", "id", G_TYPE_INT, 1234, NULL));
+    g_autoptr (GstBuffer) out = draw (harness, buffer);
+    gint colour[3];
+    class_colour (i ? 1234 : 5, colour);
+    assert_pixel (out, 101, 100, colour);
+    changed[i] = count_changed (out);
+    teardown_harness (harness);
+  }
+  g_assert_cmpuint (changed[1], >, changed[0] + 100); /* "#1234 " */
+}
+
 /* Regions of elements that know nothing of ours: with a label, without one, one beyond the frame, one without size. */
 static void
 test_foreign_regions (void)
@@ -417,6 +441,7 @@ main (int argc, char **argv)
   GST_PLUGIN_STATIC_REGISTER (deim);
 
   g_test_add_func ("/deimoverlay/border", test_border);
+  g_test_add_func ("/deimoverlay/tracks", test_tracks);
   g_test_add_func ("/deimoverlay/foreign-regions", test_foreign_regions);
   g_test_add_func ("/deimoverlay/nothing-to-draw", test_nothing_to_draw);
   g_test_add_func ("/deimoverlay/labels", test_labels);
