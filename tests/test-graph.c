@@ -99,13 +99,13 @@ test_params (void)
   g_assert_true (deim_graph_param_is_known (graph, "net.conv.num_batches_tracked"));
   g_assert_false (deim_graph_param_is_known (graph, "other"));
 
-  DeimTensor *k = deim_param_rows (graph, "in_proj_weight", 2, 3);
+  DeimTensor *k = deim_param_rows (graph, "in_proj_weight", 2, (DeimShape){ 3, 2, 1, 1 });
   g_assert_cmpint (k->shape.n, ==, 3);
   g_assert_cmpint (k->shape.c, ==, 2);
   g_assert_cmpfloat (k->data[0], ==, 4);
   g_assert_cmpfloat (k->data[5], ==, 9);
-  g_assert_true (deim_param_rows (graph, "in_proj_weight", 2, 3) == k);
-  g_assert_true (deim_param_rows (graph, "in_proj_weight", 0, 2) != k);
+  g_assert_true (deim_param_rows (graph, "in_proj_weight", 2, (DeimShape){ 3, 2, 1, 1 }) == k);
+  g_assert_true (deim_param_rows (graph, "in_proj_weight", 0, (DeimShape){ 2, 2, 1, 1 }) != k);
   g_assert_true (deim_graph_param_is_known (graph, "net.in_proj_weight"));
   deim_graph_push_scope (graph, NULL);
   expect_success (graph);
@@ -155,8 +155,12 @@ test_param_errors (void)
   expect_error (graph, "\"net.conv.weight\"", "[2, 3, 1, 1]", "[2, 4, 1, 1]");
 
   graph = new_graph ();
-  g_assert_null (deim_param_rows (graph, "net.in_proj_weight", 4, 3));
+  g_assert_null (deim_param_rows (graph, "net.in_proj_weight", 4, (DeimShape){ 3, 2, 1, 1 }));
   expect_error (graph, "\"net.in_proj_weight\" has 6 rows", "4 to 6", NULL);
+
+  graph = new_graph ();
+  g_assert_null (deim_param_rows (graph, "net.in_proj_weight", 0, (DeimShape){ 3, 4, 1, 1 }));
+  expect_error (graph, "\"net.in_proj_weight\"", "[6, 2, 1, 1]", "[1, 4, 1, 1]");
 
   graph = new_graph ();
   g_assert_null (deim_param (graph, "vast"));

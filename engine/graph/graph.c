@@ -280,11 +280,11 @@ deim_graph_tap (DeimGraph *graph, DeimTensor *tensor, const gchar *suffix)
 
 /* The values and the shape of absolute @name, which becomes known; NULL after an error. */
 static gfloat *
-take_param (DeimGraph *graph, const gchar *name, DeimShape *ret_shape)
+take_param (DeimGraph *graph, const gchar *name, DeimShape wanted, DeimShape *ret_shape)
 {
   if (graph->error)
     return NULL;
-  DeimShape shape = { 0 };
+  DeimShape shape = wanted;
   gfloat *data = graph->source.lookup ? graph->source.lookup (graph->source.data, name, &shape) : NULL;
   if (!data) {
     deim_graph_fail (graph,
@@ -316,22 +316,28 @@ add_param (DeimGraph *graph, const gchar *key, const gchar *name, gint first_row
   return tensor;
 }
 
-DeimTensor *
-deim_param (DeimGraph *graph, const gchar *suffix)
+static DeimTensor *
+param (DeimGraph *graph, const gchar *suffix, DeimShape wanted)
 {
   g_autofree gchar *name = absolute_name (graph, suffix);
   DeimTensor *tensor = g_hash_table_lookup (graph->params, name);
   if (tensor || graph->error)
     return graph->error ? NULL : tensor;
   DeimShape shape;
-  gfloat *data = take_param (graph, name, &shape);
+  gfloat *data = take_param (graph, name, wanted, &shape);
   return data ? add_param (graph, name, name, 0, shape, data) : NULL;
+}
+
+DeimTensor *
+deim_param (DeimGraph *graph, const gchar *suffix)
+{
+  return param (graph, suffix, (DeimShape){ 0 });
 }
 
 DeimTensor *
 deim_param_shaped (DeimGraph *graph, const gchar *suffix, DeimShape shape)
 {
-  DeimTensor *tensor = deim_param (graph, suffix);
+  DeimTensor *tensor = param (graph, suffix, shape);
   if (!tensor || deim_shape_equal (tensor->shape, shape))
     return tensor;
   deim_graph_fail (graph,
@@ -342,26 +348,32 @@ deim_param_shaped (DeimGraph *graph, const gchar *suffix, DeimShape shape)
 }
 
 DeimTensor *
-deim_param_rows (DeimGraph *graph, const gchar *suffix, gint start, gint count)
+deim_param_rows (DeimGraph *graph, const gchar *suffix, gint start, DeimShape rows)
 {
   g_autofree gchar *name = absolute_name (graph, suffix);
-  g_autofree gchar *key = g_strdup_printf ("%s[%d:%d]", name, start, start + count);
+  g_autofree gchar *key = g_strdup_printf ("%s[%d:%d]", name, start, start + rows.n);
   DeimTensor *tensor = g_hash_table_lookup (graph->params, key);
   if (tensor || graph->error)
     return graph->error ? NULL : tensor;
   DeimShape shape;
-  g_autofree gfloat *data = take_param (graph, name, &shape);
+  g_autofree gfloat *data = take_param (graph, name, (DeimShape){ start + rows.n, rows.c, rows.h, rows.w }, &shape);
   if (!data)
     return NULL;
-  if (start < 0 || count < 1 || start > shape.n - count) {
+  if (start < 0 || rows.n < 1 || start > shape.n - rows.n) {
     deim_graph_fail (graph, "parameter \"%s\" has %d rows; rows %d to %d are needed here", name, shape.n, start,
-                     start + count - 1);
+                     start + rows.n - 1);
     return NULL;
   }
-  gsize row = deim_shape_size (shape) / (gsize) shape.n;
-  gfloat *rows = g_memdup2 (data + (gsize) start * row, (gsize) count * row * sizeof (gfloat));
-  shape.n = count;
-  return add_param (graph, key, name, start, shape, rows);
+  if (!deim_shape_equal (rows, (DeimShape){ rows.n, shape.c, shape.h, shape.w })) {
+    deim_graph_fail (graph,
+                     "parameter \"%s\" has the shape " DEIM_SHAPE_FORMAT " and rows of " DEIM_SHAPE_FORMAT
+                     " are needed here; name another architecture",
+                     name, DEIM_SHAPE_ARGS (shape), DEIM_SHAPE_ARGS (((DeimShape){ 1, rows.c, rows.h, rows.w })));
+    return NULL;
+  }
+  gsize row = deim_shape_size (rows) / (gsize) rows.n;
+  gfloat *values = g_memdup2 (data + (gsize) start * row, (gsize) rows.n * row * sizeof (gfloat));
+  return add_param (graph, key, name, start, rows, values);
 }
 
 gboolean

@@ -177,6 +177,9 @@ struct _DeimNode {
  * values of @name (a new g_malloc()ed array) and sets the shape (trailing
  * ones for missing dimensions: a [d] bias is {d,1,1,1}, a linear weight
  * [out,in] is {out,in,1,1}, a depthwise [c,1,k,k] is {c,1,k,k}); NULL if absent.
+ * Before the call *ret_shape is the shape that is needed, zero where any will do
+ * and with the least number of rows where some of them are taken; a source that
+ * makes parameters up goes by that.
  */
 typedef struct {
   gfloat *(*lookup) (gpointer data, const gchar *name, DeimShape *ret_shape);
@@ -236,8 +239,9 @@ DeimTensor *deim_graph_tap (DeimGraph *graph, DeimTensor *tensor, const gchar *s
 DeimTensor *deim_param (DeimGraph *graph, const gchar *suffix);
 /* Likewise, but with the shape it must have (an error says both). */
 DeimTensor *deim_param_shaped (DeimGraph *graph, const gchar *suffix, DeimShape shape);
-/* Rows start .. start+count-1 (first dimension) of a parameter: q of a packed in_proj_weight. A copy in inference. */
-DeimTensor *deim_param_rows (DeimGraph *graph, const gchar *suffix, gint start, gint count);
+/* @rows.n rows (first dimension) of a parameter, from @start on, each of the other sides of @rows: q of a packed
+ * in_proj_weight. A copy in inference. */
+DeimTensor *deim_param_rows (DeimGraph *graph, const gchar *suffix, gint start, DeimShape rows);
 /* Whether the source has "scope.suffix". Does not mark it as used. */
 gboolean deim_has_param (DeimGraph *graph, const gchar *suffix);
 /* Marks "scope.suffix" as known though evaluation does not need it (no error if absent). */

@@ -126,10 +126,13 @@ deim_block_self_attention (DeimGraph *graph, DeimTensor *x, DeimTensor *pos, Dei
   gint d = x->shape.c;
   deim_graph_push_scope (graph, "%s", scope);
   /* in_proj_weight is [3d, d], rows of q, k, v. q and k read the same tokens, so they are one product. */
-  DeimTensor *qk = deim_linear (graph, deim_add (graph, x, pos), deim_param_rows (graph, "in_proj_weight", 0, 2 * d),
-                                deim_param_rows (graph, "in_proj_bias", 0, 2 * d));
-  DeimTensor *v = deim_linear (graph, x, deim_param_rows (graph, "in_proj_weight", 2 * d, d),
-                               deim_param_rows (graph, "in_proj_bias", 2 * d, d));
+  DeimShape qk_weight = { 2 * d, d, 1, 1 }, qk_bias = { 2 * d, 1, 1, 1 };
+  DeimShape v_weight = { d, d, 1, 1 }, v_bias = { d, 1, 1, 1 };
+  DeimTensor *qk =
+      deim_linear (graph, deim_add (graph, x, pos), deim_param_rows (graph, "in_proj_weight", 0, qk_weight),
+                   deim_param_rows (graph, "in_proj_bias", 0, qk_bias));
+  DeimTensor *v = deim_linear (graph, x, deim_param_rows (graph, "in_proj_weight", 2 * d, v_weight),
+                               deim_param_rows (graph, "in_proj_bias", 2 * d, v_bias));
   DeimTensor *q = deim_slice (graph, qk, TRUE, 0, d);
   DeimTensor *k = deim_slice (graph, qk, TRUE, d, d);
   DeimTensor *y = deim_block_linear (graph, deim_attention (graph, q, k, v, groups, DEIM_HEADS), "out_proj", d);
@@ -169,7 +172,7 @@ deim_block_keep_fp32 (DeimTensor *x)
 gfloat *
 deim_block_values (const DeimBuild *b, const gchar *name, gsize n)
 {
-  DeimShape shape;
+  DeimShape shape = { (gint) n, 1, 1, 1 };
   gfloat *values = b->source->lookup (b->source->data, name, &shape);
   if (values && (gsize) shape.n * (gsize) shape.c * (gsize) shape.h * (gsize) shape.w == n)
     return values;
