@@ -150,7 +150,7 @@ DEIM_API const gchar *deim_model_get_label (DeimModel *model, guint index);
 
 /**
  * deim_model_get_notes: what was decided that the state dict alone does not
- * say, each with its evidence ("input size 320x320: the usual one of deimv2_atto").
+ * say, each with its evidence ("input size 320x320 (height x width): the usual one of deimv2_atto").
  */
 DEIM_API const gchar *const *deim_model_get_notes (DeimModel *model);
 

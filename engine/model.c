@@ -81,7 +81,11 @@ take_labels (DeimModel *model, const DeimModelOptions *options, GError **error)
   const gchar *metadata = deim_checkpoint_get_metadata (model->checkpoint, DEIM_METADATA_LABELS);
   if (options && options->labels_file) {
     model->labels = deim_labels_read (options->labels_file, n, error);
-    return model->labels != NULL;
+    if (!model->labels)
+      return FALSE;
+    g_autofree gchar *display = g_filename_display_name (options->labels_file);
+    g_ptr_array_add (model->notes, g_strdup_printf ("labels: those of %s, which was asked for", display));
+    return TRUE;
   }
   if (metadata) {
     g_auto (GStrv) lines = g_strsplit (metadata, "\n", -1);
@@ -148,6 +152,7 @@ recognise (DeimModel *model, const DeimModelOptions *options, GError **error)
     .file_name = model->path,
     .arch = options ? options->arch : NULL,
     .metadata_arch = deim_checkpoint_get_metadata (model->checkpoint, DEIM_METADATA_ARCH),
+    .operators = deim_checkpoint_get_operators (model->checkpoint),
   };
   if (!deim_recognise (&dict, &hints, &model->arch, model->notes, error))
     return FALSE;
@@ -173,6 +178,8 @@ deim_model_new (DeimCheckpoint *checkpoint, const gchar *path, const DeimModelOp
   model->path = g_strdup (path);
   model->notes = g_ptr_array_new_with_free_func (g_free);
   if (!recognise (model, options, error) || !check_and_measure (model, error)) {
+    DeimStateDict dict = state_dict (checkpoint);
+    deim_name_missing (&dict, error);
     g_prefix_error (error, "%s: ", path);
     return NULL;
   }

@@ -16,7 +16,7 @@ typedef struct {
   DeimStateDict *dict;
   ExportStyle style;
   guint counter;
-  gint last; /* decoder layer */
+  gint last; /* decoder layer that is run */
 } Export;
 
 static const GoldenParam *
@@ -120,15 +120,19 @@ add_attention (Export *export, const gchar *module, gint64 width)
   }
 }
 
-/* Left out of exports: what only training reads, and what follows from the rest. */
+/* Left out of exports: what does not run, what only training reads, and what follows from the rest. */
 static gboolean
 is_left_out (const Export *export, const gchar *name)
 {
   static const gchar *const heads[] = { "decoder.dec_score_head.", "decoder.decoder.lqe_layers." };
+  static const gchar *const layers[] = { "decoder.decoder.layers.", "decoder.dec_bbox_head." };
   static const gchar *const others[] = { "decoder.denoising_class_embed.weight", "decoder.up", "decoder.valid_mask",
                                          "decoder.decoder.up", "decoder.decoder.reg_scale" };
   for (gsize i = 0; i < G_N_ELEMENTS (heads); i++)
     if (g_str_has_prefix (name, heads[i]) && atoi (name + strlen (heads[i])) != export->last)
+      return TRUE;
+  for (gsize i = 0; i < G_N_ELEMENTS (layers); i++)
+    if (g_str_has_prefix (name, layers[i]) && atoi (name + strlen (layers[i])) > export->last)
       return TRUE;
   for (gsize i = 0; i < G_N_ELEMENTS (others); i++)
     if (g_str_equal (name, others[i]))
@@ -199,16 +203,46 @@ add_param (Export *export, guint index)
   }
 }
 
-GBytes *
-make_onnx_export (GoldenParams *params, DeimStateDict *dict, ExportStyle style)
+/* W(n) that the distributions are multiplied by; of decoder.up nothing else is left. */
+static void
+add_integral (Export *export)
 {
-  Export export = { g_byte_array_new (), params, dict, style, 1000, -1 };
-  for (;; export.last++) {
-    g_autofree gchar *next = g_strdup_printf ("decoder.dec_score_head.%d.weight", export.last + 1);
-    if (!g_hash_table_contains (params->by_name, next))
-      break;
-  }
+  DeimShape shape;
+  g_autofree gfloat *up = export->dict->values.lookup (export->dict->values.data, "decoder.up", &shape);
+  g_autofree gfloat *reg_scale = export->dict->values.lookup (export->dict->values.data, "decoder.reg_scale", &shape);
+  gfloat values[33] = { [0] = -2 * *up * *reg_scale, [32] = 2 * *up * *reg_scale };
+  make_onnx_node (export->graph, "MatMul", "/model/decoder/decoder/integral/MatMul", "m", "x", "onnx::MatMul_1", NULL);
+  make_onnx_tensor (export->graph, "onnx::MatMul_1", 1, (gint64[]){ 33 }, values);
+}
+
+/* Operators without tensors, of which some tell what tensors do not. */
+static void
+add_operators (Export *export)
+{
+  static const gchar act[] = "/model/decoder/enc_bbox_head/act/",
+                     cross[] = "/model/decoder/decoder/layers.0/cross_attn/";
+  const gchar *op = export->style & EXPORT_RELU ? "Relu" : "Sigmoid";
+  g_autofree gchar *act_name = g_strconcat (act, op, NULL), *gather = g_strconcat (cross, "Gather", NULL);
+  g_autofree gchar *grid = g_strconcat (cross, "GridSample", NULL);
+  make_onnx_node (export->graph, op, act_name, act_name, "x", NULL);
+  make_onnx_node (export->graph, "Gather", gather, gather, "x", "i", NULL);
+  if (!(export->style & EXPORT_DISCRETE))
+    make_onnx_node (export->graph, "GridSample", grid, grid, "x", "g", NULL);
+  /* The postprocessor's is none of the network's. */
+  make_onnx_int (export->graph, "k", 77);
+  make_onnx_int (export->graph, "k_post", 300);
+  make_onnx_node (export->graph, "TopK", "/model/decoder/TopK", "top", "x", "k", NULL);
+  make_onnx_node (export->graph, "TopK", "/postprocessor/TopK", "top_post", "x", "k_post", NULL);
+}
+
+GBytes *
+make_onnx_export (GoldenParams *params, DeimStateDict *dict, gint eval_idx, ExportStyle style)
+{
+  Export export = { g_byte_array_new (), params, dict, style, 1000, eval_idx };
   for (guint i = 0; i < params->list->len; i++)
     add_param (&export, i);
+  if (g_hash_table_contains (params->by_name, "decoder.up"))
+    add_integral (&export);
+  add_operators (&export);
   return make_onnx (export.graph);
 }

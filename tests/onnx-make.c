@@ -58,6 +58,17 @@ make_onnx_tensor (GByteArray *graph, const gchar *name, guint n_dims, const gint
 }
 
 void
+make_onnx_int (GByteArray *graph, const gchar *name, gint64 value)
+{
+  GByteArray *tensor = g_byte_array_new ();
+  make_number (tensor, 1, 1);
+  make_number (tensor, 2, 7); /* int64 */
+  make_text (tensor, 8, name);
+  make_field (tensor, 9, &value, sizeof value);
+  make_message (graph, 5, tensor);
+}
+
+void
 make_onnx_node (GByteArray *graph, const gchar *op, const gchar *name, const gchar *output, ...)
 {
   GByteArray *node = g_byte_array_new ();

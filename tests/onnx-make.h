@@ -13,6 +13,8 @@ void make_field (GByteArray *out, guint field, gconstpointer data, gsize size); 
 
 /* An initializer of @graph: float32 @data of the shape @dims. */
 void make_onnx_tensor (GByteArray *graph, const gchar *name, guint n_dims, const gint64 *dims, const gfloat *data);
+/* Likewise an int64 of the shape [1]. */
+void make_onnx_int (GByteArray *graph, const gchar *name, gint64 value);
 /* A node of @graph; inputs follow, then NULL. */
 void make_onnx_node (GByteArray *graph, const gchar *op, const gchar *name, const gchar *output,
                      ...) G_GNUC_NULL_TERMINATED;
@@ -28,8 +30,10 @@ typedef enum {
   EXPORT_SEQUENTIAL = 1 << 0, /* lists are called themselves: "blocks/blocks.0" */
   EXPORT_FROZEN = 1 << 1,     /* norms of the backbone stay behind, as a product and a sum */
   EXPORT_MERGED = 1 << 2,     /* RepVGG blocks are one convolution */
+  EXPORT_RELU = 1 << 3,       /* in the decoder, instead of SiLU */
+  EXPORT_DISCRETE = 1 << 4,   /* sampling without GridSample */
 } ExportStyle;
 
 /* What the official exporter makes of a network whose tensors are those of @params, with zeros for values (constants
- * are right). */
-GBytes *make_onnx_export (GoldenParams *params, DeimStateDict *dict, ExportStyle style);
+ * are right), 77 queries, and a decoder that stops after layer @eval_idx: what did not run is not written. */
+GBytes *make_onnx_export (GoldenParams *params, DeimStateDict *dict, gint eval_idx, ExportStyle style);

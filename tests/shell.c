@@ -3,6 +3,12 @@
 
 #include "engine/graph/op.h"
 
+static gboolean
+is_gone (const Shell *shell, const gchar *name)
+{
+  return g_strcmp0 (name, shell->without) == 0 || (shell->lacking && g_str_has_suffix (name, shell->lacking));
+}
+
 static const gchar *
 shell_name (gpointer data, guint index)
 {
@@ -11,7 +17,7 @@ shell_name (gpointer data, guint index)
     return shell->extra;
   const gchar *name = shell->inner.name (shell->inner.data, index);
   /* A list has no holes: what is left out appears as its neighbour once more. */
-  return g_strcmp0 (name, shell->without) ? name : shell->inner.name (shell->inner.data, index ? index - 1 : 1);
+  return is_gone (shell, name) ? shell->inner.name (shell->inner.data, index ? index - 1 : 1) : name;
 }
 
 static gboolean
@@ -19,7 +25,7 @@ shell_shape (gpointer data, const gchar *name, DeimShape *ret_shape)
 {
   Shell *shell = data;
   DeimShape shape = { 3, 1, 1, 1 };
-  if (g_strcmp0 (name, shell->without) == 0)
+  if (is_gone (shell, name))
     return FALSE;
   if (g_strcmp0 (name, shell->extra) != 0 && !shell->inner.shape (shell->inner.data, name, &shape))
     return FALSE;
@@ -36,8 +42,12 @@ shell_values (gpointer data, const gchar *name, DeimShape *ret_shape)
   if (!shell_shape (data, name, ret_shape))
     return NULL;
   GoldenParam *param = g_hash_table_lookup (shell->params->by_name, name);
-  if (param && param->rule == GOLDEN_CONST && g_strcmp0 (name, shell->bent) != 0)
-    return shell->inner.values.lookup (shell->inner.values.data, name, ret_shape);
+  if (param && param->rule == GOLDEN_CONST && g_strcmp0 (name, shell->bent) != 0) {
+    gfloat *values = shell->inner.values.lookup (shell->inner.values.data, name, ret_shape);
+    if (g_strcmp0 (name, shell->moved) == 0)
+      values[0] += 1.0f;
+    return values;
+  }
   return g_malloc0 (deim_shape_size (*ret_shape) * sizeof (gfloat));
 }
 

@@ -12,8 +12,10 @@ typedef struct {
   GoldenParams *params;
   DeimStateDict inner;
   const gchar *without; /* this tensor is not there */
+  const gchar *lacking; /* nor is any whose name ends so */
   const gchar *extra;   /* this one is, a [3] */
   const gchar *bent;    /* this one has one row more */
+  const gchar *moved;   /* this constant's first value is 1 more */
 } Shell;
 
 /* @shell must outlive it. */

@@ -34,7 +34,7 @@ test_presets (void)
     g_assert_true (deim_arch_parse_spec (spec, &again, &given, &error));
     g_assert_no_error (error);
     g_assert_cmpmem (&arch, sizeof arch, &again, sizeof again);
-    g_assert_cmpuint (given, ==, 0x7f);
+    g_assert_cmpuint (given, ==, 0xff);
     g_assert_true (deim_network_check_size (&arch, (guint) arch.input_height, (guint) arch.input_width, &error));
   }
 }
@@ -192,7 +192,20 @@ static const Evidence evidence[] = {
   { "rtdetrv2_r50m", "rtdetrv2_r50vd_m_7x_coco_ema.pth", NULL, NULL, "rtdetrv2_r50m", DEIM_ACT_RELU, 0,
     "stops after layer 3 of 6" },
   { "rtdetr_r18", "rtdetr_r18vd_dec3_6x_coco_from_paddle.pth", NULL, NULL, "rtdetr_r18", DEIM_ACT_RELU, 0,
-    "input size 640x640: the usual one" },
+    "input size 640x640 (height x width): the usual one" },
+  /* A word in the file name sets the sampling of any network that has it. */
+  { "deim_dfine_s", "deim_dfine_s_discrete.pth", NULL, NULL, "deim_dfine_s", DEIM_ACT_SILU, 1,
+    "discrete sampling: \"discrete\" in the file name" },
+  { "rtdetr_r18", "rtdetr_r18_dsp.pth", NULL, NULL, "rtdetr_r18", DEIM_ACT_RELU, 0, "bilinear sampling: as in every" },
+  /* Key by key: the caller's, then the metadata's. */
+  { "deim_dfine_s", "x.pth", "deim_dfine_s:act=relu,queries=123,sampling=discrete", "deim_dfine_s:sampling=bilinear",
+    "deim_dfine_s", DEIM_ACT_RELU, 0, "123 queries: the file's metadata" },
+  { "deim_dfine_s", "x.pth", "deim_dfine_s:act=silu,queries=123", "dfine_s", "dfine_s", DEIM_ACT_RELU, 0,
+    "123 queries: the file's metadata" },
+  { "deim_dfine_s", "x.pth", "yolo", "dfine_s", "dfine_s", DEIM_ACT_RELU, 0, "(deim.arch) is not heard: \"yolo\"" },
+  /* Every decision is told. */
+  { "deim_dfine_s", "x.pth", NULL, NULL, "deim_dfine_s", DEIM_ACT_SILU, 0, "decoder runs all of its 3 layers: as in" },
+  { "deim_dfine_s", "x.pth", NULL, NULL, "deim_dfine_s", DEIM_ACT_SILU, 0, "default query selection: as in every" },
 };
 
 static void
@@ -221,10 +234,63 @@ test_evidence (gconstpointer data)
   g_assert_true (found);
 }
 
+/* Without any counter of batches nothing says whether norms are frozen, and that is not taken for "trained". */
+static void
+test_no_counters (void)
+{
+  g_autofree gchar *folder = shell_find_folder ("dfine_l");
+  if (!folder)
+    return;
+  DeimArch preset, arch;
+  g_autoptr (GError) error = NULL;
+  g_assert_true (deim_arch_find_preset ("dfine_l", &preset));
+  g_autoptr (GoldenParams) params = shell_read_params (folder, "dfine_l", &preset);
+  Shell shell = { .params = params, .lacking = ".num_batches_tracked" };
+  DeimStateDict dict = shell_dict (&shell);
+  g_assert_true (deim_recognise_structure (&dict, &arch, &error));
+  g_assert_cmpint (arch.backbone.frozen, ==, DEIM_NORMS_UNKNOWN);
+  g_autoptr (GPtrArray) notes = g_ptr_array_new_with_free_func (g_free);
+  g_assert_true (deim_recognise (&dict, &(DeimRecogniseHints){ .file_name = "model.pth" }, &arch, notes, &error));
+  g_assert_cmpint (arch.backbone.frozen, !=, DEIM_NORMS_UNKNOWN);
+  gboolean told = FALSE;
+  for (guint i = 0; i < notes->len; i++) {
+    g_assert_null (strstr (g_ptr_array_index (notes, i), "BatchNorm"));
+    told = told || strstr (g_ptr_array_index (notes, i), "in the decoder: a default");
+  }
+  g_assert_true (told);
+}
+
+/* Metadata of another network, or that cannot be read, say that they are metadata and what to do. */
+static void
+test_wrong_metadata (void)
+{
+  static const gchar *const wrong[] = { "deim_dfine_n",           "yolo",
+                                        "deimv2_atto:depth=3",    "deimv2_pico",
+                                        "deimv2_atto:eval-idx=7", "deimv2_atto:select=agnostic" };
+  g_autofree gchar *folder = shell_find_folder ("deimv2_atto");
+  if (!folder)
+    return;
+  DeimArch preset, arch;
+  g_assert_true (deim_arch_find_preset ("deimv2_atto", &preset));
+  g_autoptr (GoldenParams) params = shell_read_params (folder, "deimv2_atto", &preset);
+  Shell shell = { .params = params };
+  DeimStateDict dict = shell_dict (&shell);
+  for (guint i = 0; i < G_N_ELEMENTS (wrong); i++) {
+    g_autoptr (GError) error = NULL;
+    DeimRecogniseHints hints = { .metadata_arch = wrong[i] };
+    g_assert_false (deim_recognise (&dict, &hints, &arch, NULL, &error));
+    g_test_message ("%s", error->message);
+    g_assert_nonnull (strstr (error->message, "the file's metadata (deim.arch)"));
+    g_assert_nonnull (strstr (error->message, "--arch"));
+    hints.arch = "deimv2_atto:eval-idx=2,select=default";
+    g_assert_true (deim_recognise (&dict, &hints, &arch, NULL, NULL));
+  }
+}
+
 static void
 test_wrong_arch (void)
 {
-  static const gchar *const wrong[] = { "deim_dfine_n", "rtdetr_r18", "deimv2_n" };
+  static const gchar *const wrong[] = { "deim_dfine_n", "rtdetr_r18", "deimv2_n", "deimv2_pico", "deimv2_femto" };
   g_autofree gchar *folder = shell_find_folder ("deimv2_atto");
   if (!folder)
     return;
@@ -411,6 +477,10 @@ test_labels (void)
   g_assert_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS);
   g_test_message ("%s", error->message);
   g_remove (path);
+  g_autoptr (GError) gone = NULL;
+  g_assert_null (make_model (folder, "weights.pth", &options, &gone));
+  g_assert_error (gone, DEIM_ERROR, DEIM_ERROR_NOT_FOUND);
+  g_assert_nonnull (strstr (gone->message, "give a text file with one name a line"));
 }
 
 /* What --arch says is heard, and what it cannot be is refused with the file's name. */
@@ -502,6 +572,8 @@ main (gint argc, gchar **argv)
   g_test_add_func ("/models/presets", test_presets);
   g_test_add_func ("/models/spec", test_spec);
   g_test_add_func ("/models/wrong-arch", test_wrong_arch);
+  g_test_add_func ("/models/wrong-metadata", test_wrong_metadata);
+  g_test_add_func ("/models/no-counters", test_no_counters);
   g_test_add_func ("/models/labels", test_labels);
   g_test_add_func ("/models/options", test_options);
   add_models ();

@@ -218,6 +218,7 @@ static const struct {
   { "rtdetr_dla34", EXPORT_MERGED },
   { "rtdetrv2_r18", 0 },
   { "rtdetrv2_hgl", EXPORT_MERGED | EXPORT_SEQUENTIAL },
+  { "rtdetrv2_r50m", EXPORT_MERGED | EXPORT_FROZEN }, /* its last three layers are not run */
 };
 
 /* The network is recognised from its export as from its state dict, and all its tensors are there. */
@@ -225,6 +226,7 @@ static void
 test_export (gconstpointer user_data)
 {
   const gchar *name = exports[GPOINTER_TO_SIZE (user_data)].model;
+  ExportStyle style = exports[GPOINTER_TO_SIZE (user_data)].style;
   DeimArch preset, expected;
   g_autoptr (GError) error = NULL;
   g_autofree gchar *folder = shell_find_folder (name);
@@ -236,7 +238,8 @@ test_export (gconstpointer user_data)
   DeimStateDict dict = shell_dict (&shell);
   g_assert_true (deim_recognise (&dict, &(DeimRecogniseHints){ .arch = name }, &expected, NULL, &error));
 
-  g_autoptr (GBytes) bytes = make_onnx_export (params, &dict, exports[GPOINTER_TO_SIZE (user_data)].style);
+  gint eval_idx = expected.decoder.eval_idx;
+  g_autoptr (GBytes) bytes = make_onnx_export (params, &dict, eval_idx, style);
   DeimCheckpoint *checkpoint = deim_checkpoint_parse (bytes, name, &error);
   g_assert_no_error (error);
   g_test_message ("%u tensors of %u", deim_checkpoint_get_n_tensors (checkpoint), params->list->len);
@@ -245,14 +248,55 @@ test_export (gconstpointer user_data)
   const DeimArch *arch = deim_model_get_arch (model);
   /* Heads of zeros are all equal, and look shared; the export has but one. */
   expected.decoder.share_score = arch->decoder.share_score;
+  expected.decoder.queries = 77; /* of TopK */
+  expected.backbone.frozen = style & EXPORT_FROZEN ? DEIM_NORMS_FROZEN : DEIM_NORMS_TRAINED;
   g_autofree gchar *spec = deim_arch_to_spec (arch), *expected_spec = deim_arch_to_spec (&expected);
   g_assert_cmpstr (spec, ==, expected_spec);
-  g_assert_cmpint (arch->decoder.layers, ==, expected.decoder.layers);
+  g_assert_cmpint (arch->decoder.layers, ==, eval_idx + 1); /* the others did not run */
   g_assert_cmpint (arch->decoder.classes, ==, expected.decoder.classes);
   g_assert_cmpmem (arch->decoder.points, sizeof arch->decoder.points, expected.decoder.points,
                    sizeof expected.decoder.points);
   g_assert_cmpint (arch->encoder.layers, ==, expected.encoder.layers);
   g_assert_cmpint (arch->encoder.depth, ==, expected.encoder.depth);
+}
+
+/* What operators show is not guessed, whatever the file is called; and is overruled like all else. */
+static void
+test_operators (void)
+{
+  g_autofree gchar *folder = shell_find_folder ("deim_dfine_n");
+  if (!folder)
+    return;
+  for (guint i = 0; i < 4; i++) {
+    gboolean relu = i & 1, discrete = i & 2;
+    DeimArch preset;
+    g_autoptr (GError) error = NULL;
+    g_assert_true (deim_arch_find_preset ("deim_dfine_n", &preset));
+    g_autoptr (GoldenParams) params = shell_read_params (folder, "deim_dfine_n", &preset);
+    Shell shell = { .params = params };
+    DeimStateDict dict = shell_dict (&shell);
+    guint style = EXPORT_MERGED | (relu ? EXPORT_RELU : 0) | (discrete ? EXPORT_DISCRETE : 0);
+    g_autoptr (GBytes) bytes = make_onnx_export (params, &dict, 2, (ExportStyle) style);
+    const gchar *misleading = relu ? "deim_dfine_n.onnx" : "dfine_n_dsp.onnx";
+    g_autoptr (DeimModel) model =
+        deim_model_new (deim_checkpoint_parse (bytes, "made", &error), misleading, NULL, &error);
+    g_assert_no_error (error);
+    const DeimArch *arch = deim_model_get_arch (model);
+    g_assert_cmpstr (arch->name, ==, relu ? "dfine_n" : "deim_dfine_n");
+    g_assert_cmpint (arch->decoder.act, ==, relu ? DEIM_ACT_RELU : DEIM_ACT_SILU);
+    g_assert_cmpint (arch->decoder.sampling, ==, discrete ? DEIM_SAMPLE_DISCRETE : DEIM_SAMPLE_BILINEAR);
+    g_assert_cmpint (arch->decoder.queries, ==, 77);
+    guint told = 0;
+    for (const gchar *const *note = deim_model_get_notes (model); *note; note++)
+      told += strstr (*note, ": the operators of the ONNX export") ? 1 : 0;
+    g_assert_cmpuint (told, ==, 3);
+    DeimModelOptions options = { .arch = "deim_dfine_n:act=relu,queries=50" };
+    g_autoptr (DeimModel) other =
+        deim_model_new (deim_checkpoint_parse (bytes, "made", &error), misleading, &options, &error);
+    g_assert_no_error (error);
+    g_assert_cmpint (deim_model_get_arch (other)->decoder.act, ==, DEIM_ACT_RELU);
+    g_assert_cmpint (deim_model_get_arch (other)->decoder.queries, ==, 50);
+  }
 }
 
 gint
@@ -261,6 +305,7 @@ main (gint argc, gchar **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/onnx/names", test_names);
   g_test_add_func ("/onnx/small", test_small);
+  g_test_add_func ("/onnx/operators", test_operators);
   g_test_add_data_func ("/onnx/real/atto-tensors", "atto", test_real_tensors);
   g_test_add_data_func ("/onnx/real/femto-tensors", "femto", test_real_tensors);
   g_test_add_func ("/onnx/real/atto-network", test_real_network);

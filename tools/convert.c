@@ -31,8 +31,8 @@ run (gchar **argv)
   if (!model || !deim_model_save (model, path, &error))
     return deim_tool_fail ("%s", error->message);
   const DeimModelInfo *info = deim_model_get_info (model);
-  printf ("%s  %s, %u classes, input %u x %u\n", path, info->arch, info->num_classes, info->input_height,
-          info->input_width);
+  printf ("%s  %s, %u classes, input %u x %u (height x width)\n", path, info->arch, info->num_classes,
+          info->input_height, info->input_width);
   const gchar *const *notes = deim_model_get_notes (model);
   for (guint i = 0; notes[i]; i++)
     printf ("%-13s %s\n", i ? "" : "Decided", notes[i]);
@@ -49,7 +49,7 @@ const DeimTool deim_tool_convert = {
       "What was decided, and from what, is printed; --arch and --labels overrule it. SPEC is a name of\n"
       "\"deim info --list\" and, after a colon, what shapes do not tell:\n"
       "  act=relu|silu, sampling=bilinear|discrete, select=default|agnostic|one2many, eval-idx=N,\n"
-      "  queries=N, input=HxW, share-score=0|1\n\n"
+      "  queries=N, input=HxW (height x width), share-score=0|1, frozen=0|1\n\n"
       "Examples:\n"
       "  deim convert deimv2_atto.pth atto.safetensors\n"
       "  deim convert best_stg2.pth mine.safetensors --labels names.txt --arch dfine_s:input=512x896\n",

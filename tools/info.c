@@ -36,7 +36,7 @@ show_device (void)
 }
 
 static void
-print_json (const DeimModelInfo *info, const gchar *const *notes)
+print_json (DeimModel *model, const DeimModelInfo *info, const gchar *const *notes)
 {
   g_autoptr (JsonBuilder) builder = json_builder_new ();
 
@@ -50,6 +50,11 @@ print_json (const DeimModelInfo *info, const gchar *const *notes)
   deim_json_add_int (builder, "input_width", info->input_width);
   deim_json_add_int (builder, "parameters", (gint64) info->parameters);
   deim_json_add_number (builder, "gflops", info->gflops);
+  json_builder_set_member_name (builder, "labels");
+  json_builder_begin_array (builder);
+  for (guint i = 0; i < info->num_classes; i++)
+    json_builder_add_string_value (builder, deim_model_get_label (model, i));
+  json_builder_end_array (builder);
   json_builder_set_member_name (builder, "notes");
   json_builder_begin_array (builder);
   for (guint i = 0; notes && notes[i]; i++)
@@ -87,7 +92,7 @@ show_model (const gchar *path, const DeimToolOptions *shared)
   if (!model)
     return deim_tool_fail ("%s", error->message);
   if (options.json)
-    print_json (deim_model_get_info (model), deim_model_get_notes (model));
+    print_json (model, deim_model_get_info (model), deim_model_get_notes (model));
   else
     print_text (model, deim_model_get_info (model), deim_model_get_notes (model));
   return DEIM_EXIT_OK;

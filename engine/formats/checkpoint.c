@@ -15,6 +15,7 @@ struct _DeimCheckpoint {
   GHashTable *metadata; /* gchar * -> gchar * */
   GHashTable *data;     /* set of GBytes that tensors point into */
   gchar *source;
+  gchar *operators; /* NULL unless out of an ONNX export */
 };
 
 static const struct {
@@ -101,6 +102,7 @@ deim_checkpoint_free (DeimCheckpoint *checkpoint)
   g_hash_table_unref (checkpoint->metadata);
   g_hash_table_unref (checkpoint->data);
   g_free (checkpoint->source);
+  g_free (checkpoint->operators);
   g_free (checkpoint);
 }
 
@@ -241,6 +243,19 @@ deim_checkpoint_list_metadata (DeimCheckpoint *checkpoint)
   g_ptr_array_sort (keys, compare_texts);
   g_ptr_array_add (keys, NULL);
   return (gchar **) g_ptr_array_free (keys, FALSE);
+}
+
+void
+deim_checkpoint_set_operators (DeimCheckpoint *checkpoint, const gchar *options)
+{
+  g_free (checkpoint->operators);
+  checkpoint->operators = g_strdup (options);
+}
+
+const gchar *
+deim_checkpoint_get_operators (DeimCheckpoint *checkpoint)
+{
+  return checkpoint->operators;
 }
 
 const gchar *

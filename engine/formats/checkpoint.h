@@ -76,5 +76,9 @@ gchar **deim_checkpoint_list_metadata (DeimCheckpoint *checkpoint);
 /* Where the weights were found, for people: "ema.module of a PyTorch checkpoint (zip)". */
 const gchar *deim_checkpoint_get_source (DeimCheckpoint *checkpoint);
 
+/* What the operators of an ONNX export show of its network beside the tensors, "act=silu,queries=300,frozen=0", as
+ * deim_arch_parse_options() takes it; NULL for other files, or where they show nothing. */
+const gchar *deim_checkpoint_get_operators (DeimCheckpoint *checkpoint);
+
 /* Converts any dtype to float32; @out has n_elements places. Half and bfloat16 are exact. */
 void deim_checkpoint_tensor_to_float (const DeimCheckpointTensor *tensor, gfloat *out);

@@ -250,6 +250,8 @@ deim_onnx_read (GBytes *bytes, const gchar *name, GError **error)
     deim_onnx_refuse (&reader, error, "decoder.reg_scale is not in it any more: export it without simplifying it");
     return NULL;
   }
+  g_autofree gchar *operators = deim_onnx_read_operators (&reader);
+  deim_checkpoint_set_operators (checkpoint, operators);
   deim_checkpoint_set_source (checkpoint, "the initializers of an ONNX export");
   return g_steal_pointer (&checkpoint);
 }

@@ -93,6 +93,9 @@ gboolean deim_onnx_emit_vector (DeimOnnxReader *reader, const gchar *module, con
 gboolean deim_onnx_emit_fill (DeimOnnxReader *reader, const gchar *module, const gchar *leaf, gsize n, gfloat value,
                               GError **error);
 
+/* See deim_checkpoint_get_operators(). Free with g_free(). */
+gchar *deim_onnx_read_operators (const DeimOnnxReader *reader);
+
 /* --------------------------------------------------------- onnx-weights.c */
 
 /* What is added to the result of @node, if it is a constant. */

@@ -29,6 +29,8 @@ gboolean deim_checkpoint_append (DeimCheckpoint *checkpoint, const gchar *name, 
                                  const DeimCheckpointTensor *tensor, GBytes *data, const gchar *where, GError **error);
 void deim_checkpoint_set_metadata (DeimCheckpoint *checkpoint, const gchar *key, const gchar *value);
 void deim_checkpoint_set_source (DeimCheckpoint *checkpoint, const gchar *source);
+/* See deim_checkpoint_get_operators(). */
+void deim_checkpoint_set_operators (DeimCheckpoint *checkpoint, const gchar *options);
 
 /* Removes "module." from all names if all of them begin with it (DistributedDataParallel puts it there). */
 gboolean deim_checkpoint_strip_prefix (DeimCheckpoint *checkpoint, const gchar *where, GError **error);

@@ -24,6 +24,10 @@ typedef struct {
   gint layers; /* in a block */
 } DeimStage;
 
+/* Whether BatchNorm's affine is a buffer: same arithmetic, other count of parameters. Unknown only as read off a state
+ * dict without any counter of batches. */
+typedef enum { DEIM_NORMS_TRAINED, DEIM_NORMS_FROZEN, DEIM_NORMS_UNKNOWN } DeimNorms;
+
 typedef struct {
   DeimBackboneKind kind;
   gint stem_mid, stem_out; /* HGNetv2 */
@@ -33,7 +37,7 @@ typedef struct {
   gboolean lab;        /* HGNetv2: learnable affine blocks */
   gboolean bottleneck; /* PResNet 50 and up */
   gboolean rt_names;   /* HGNetv2 as RT-DETR's repository names its parts */
-  gboolean frozen;     /* BatchNorm's affine is a buffer: same arithmetic, other count of parameters */
+  DeimNorms frozen;
 } DeimBackboneArch;
 
 typedef enum { DEIM_ENCODER_HYBRID, DEIM_ENCODER_LITE } DeimEncoderKind;
@@ -109,7 +113,7 @@ gboolean deim_arch_find_preset (const gchar *name, DeimArch *ret_arch);
  * A spec is a preset's name and, after a colon, what differs from it where a
  * state dict cannot tell: "deim_dfine_n:queries=100,sampling=discrete". Keys:
  * act (relu, silu), sampling (bilinear, discrete), select (default, agnostic,
- * one2many), eval-idx, queries, input (HxW), share-score (0, 1).
+ * one2many), eval-idx, queries, input (HxW), share-score (0, 1), frozen (0, 1).
  */
 typedef enum {
   DEIM_SPEC_ACT = 1 << 0,
@@ -119,11 +123,14 @@ typedef enum {
   DEIM_SPEC_QUERIES = 1 << 4,
   DEIM_SPEC_INPUT = 1 << 5,
   DEIM_SPEC_SHARE_SCORE = 1 << 6,
+  DEIM_SPEC_FROZEN = 1 << 7,
 } DeimSpecKeys;
 
 /* Fills @ret_arch from the preset and the options; @ret_given (nullable) says which keys were written out.
  * DEIM_ERROR_SETTINGS for an unknown name, key or value. */
 gboolean deim_arch_parse_spec (const gchar *spec, DeimArch *ret_arch, DeimSpecKeys *ret_given, GError **error);
+/* The part after the colon alone: sets in @arch what @options write out. */
+gboolean deim_arch_parse_options (const gchar *options, DeimArch *arch, DeimSpecKeys *ret_given, GError **error);
 /* The spec that leaves nothing to guess. Free with g_free(). */
 gchar *deim_arch_to_spec (const DeimArch *arch);
 

@@ -13,8 +13,8 @@ deim_network_check_size (const DeimArch *arch, guint height, guint width, GError
   const guint largest = 8192;
   if (height == 0 || width == 0 || height % unit || width % unit || height > largest || width > largest) {
     g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
-                 "%s cannot take pictures of %ux%u (width x height): both sides must be multiples of %u and at most %u",
-                 arch->name, width, height, unit, largest);
+                 "%s cannot take pictures of %ux%u (height x width): both sides must be multiples of %u and at most %u",
+                 arch->name, height, width, unit, largest);
     return FALSE;
   }
   guint64 tokens = 0;
@@ -26,9 +26,9 @@ deim_network_check_size (const DeimArch *arch, guint height, guint width, GError
     tokens *= (guint64) arch->decoder.classes;
   if (tokens < (guint64) arch->decoder.queries) {
     g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
-                 "%s selects %d queries, and a picture of %ux%u (width x height) has only %" G_GUINT64_FORMAT
+                 "%s selects %d queries, and a picture of %ux%u (height x width) has only %" G_GUINT64_FORMAT
                  " to select from: take a larger input size",
-                 arch->name, arch->decoder.queries, width, height, tokens);
+                 arch->name, arch->decoder.queries, height, width, tokens);
     return FALSE;
   }
   return TRUE;

@@ -2,101 +2,141 @@
 /* recognise.c - which published network a state dict is, and what its shapes leave open; see recognise.h. */
 #include "engine/models/recognise.h"
 #include "engine/error.h"
+#include "engine/models/closest.h"
 #include "engine/models/network.h"
 
 #include <string.h>
 
-/* ------------------------------------------------------------ the preset */
+/* --------------------------------------------------------------- evidence */
 
-static gint
-backbone_distance (const DeimBackboneArch *a, const DeimBackboneArch *b)
-{
-  if (a->kind != b->kind)
-    return 5000;
-  gint distance = 0;
-  gboolean same = a->n_stages == b->n_stages && a->stem_mid == b->stem_mid && a->stem_out == b->stem_out &&
-                  a->bottleneck == b->bottleneck;
-  for (gint s = 0; s < DEIM_MAX_STAGES && same; s++) {
-    const DeimStage *x = &a->stages[s], *y = &b->stages[s];
-    same = x->in == y->in && x->mid == y->mid && x->out == y->out && x->blocks == y->blocks && x->light == y->light &&
-           x->kernel == y->kernel && x->layers == y->layers;
-  }
-  distance += same ? 0 : 200;
-  distance += a->first_stage != b->first_stage ? 100 : 0;
-  distance += a->rt_names != b->rt_names ? 50 : 0;
-  distance += a->lab != b->lab ? 20 : 0;
-  return distance;
-}
-
-/* How far a preset is from what was read: 0 is the same but for frozen norms; from 1000 on it is another family. */
-static gint
-structure_distance (const DeimArch *a, const DeimArch *b)
-{
-  const DeimEncoderArch *e = &a->encoder, *f = &b->encoder;
-  const DeimDecoderArch *d = &a->decoder, *g = &b->decoder;
-  gint distance = backbone_distance (&a->backbone, &b->backbone);
-  distance += e->kind != f->kind ? 1000 : 0;
-  distance += e->hidden != f->hidden ? 100 : 0;
-  distance += e->fusion != f->fusion ? 100 : 0;
-  distance += e->csp2 != f->csp2 ? 50 : 0;
-  distance += e->width != f->width ? 50 : 0;
-  distance += e->sum != f->sum ? 30 : 0;
-  distance += e->layers != f->layers ? 20 : 0;
-  distance += e->ff != f->ff && e->layers ? 20 : 0;
-  distance += e->depth != f->depth ? 20 : 0;
-  distance += d->kind != g->kind ? 10000 : 0;
-  distance += d->query_pos_layers != g->query_pos_layers ? 1000 : 0;
-  distance += d->v1_names != g->v1_names ? 500 : 0;
-  distance += d->hidden != g->hidden ? 100 : 0;
-  distance += d->levels != g->levels ? 50 : 0;
-  distance += d->layers != g->layers ? 50 : 0;
-  distance += d->ff != g->ff ? 30 : 0;
-  distance += d->gate != g->gate ? 30 : 0;
-  distance += d->reg_scale != g->reg_scale ? 10 : 0;
-  for (gint l = 0; l < DEIM_MAX_LEVELS; l++)
-    if (d->points[l] != g->points[l])
-      return distance + 10;
-  return distance;
-}
-
+/* A spec, or the options of one. */
 typedef struct {
-  DeimArch arch[16]; /* equally close */
-  guint n;
-  gint distance;
-} Candidates;
+  DeimArch arch;
+  DeimSpecKeys written; /* keys that stand in it */
+  DeimSpecKeys says;    /* the values in @arch that count: those, and what its name stands for */
+  const gchar *from;    /* for notes and messages; NULL: there is no such spec */
+} Spec;
+
+/* In the order in which they are asked. */
+enum { CALLER, METADATA, OPERATORS, N_SPECS };
+
+/* All that is known beside names and shapes. */
+typedef struct {
+  Spec specs[N_SPECS];
+  const gchar *sampling_word; /* in the file name: "dsp" or "discrete"; NULL: neither */
+  DeimArch preset;            /* whose values are taken where nothing else is known */
+  gchar *chosen;              /* why that preset */
+  gchar *act;                 /* why its activation */
+  GPtrArray *notes;           /* nullable */
+} Evidence;
 
 static void
-find_candidates (const DeimArch *read, Candidates *ret)
+evidence_clear (Evidence *evidence)
 {
-  *ret = (Candidates){ .distance = G_MAXINT };
-  for (guint i = 0; i < deim_arch_n_presets (); i++) {
-    DeimArch preset;
-    deim_arch_preset (i, &preset);
-    gint distance = structure_distance (read, &preset);
-    if (distance < ret->distance) {
-      ret->distance = distance;
-      ret->n = 0;
-    }
-    if (distance == ret->distance && ret->n < G_N_ELEMENTS (ret->arch))
-      ret->arch[ret->n++] = preset;
-  }
+  g_free (evidence->chosen);
+  g_free (evidence->act);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Evidence, evidence_clear)
+
+/* The first that says something about @key; NULL if none does. */
+static const Spec *
+find (const Evidence *evidence, DeimSpecKeys key)
+{
+  for (guint i = 0; i < N_SPECS; i++)
+    if (evidence->specs[i].from && (evidence->specs[i].says & key))
+      return &evidence->specs[i];
+  return NULL;
 }
 
-/* Drops the candidates that @keep does not like, unless it likes none. */
+static void note (const Evidence *evidence, const gchar *format, ...) G_GNUC_PRINTF (2, 3);
+
 static void
-filter (Candidates *candidates, gboolean (*keep) (const DeimArch *arch, gconstpointer data), gconstpointer data)
+note (const Evidence *evidence, const gchar *format, ...)
 {
-  guint n = 0;
-  for (guint i = 0; i < candidates->n; i++)
-    n += keep (&candidates->arch[i], data) ? 1 : 0;
-  if (!n || n == candidates->n)
+  if (!evidence->notes)
     return;
-  guint to = 0;
-  for (guint i = 0; i < candidates->n; i++)
-    if (keep (&candidates->arch[i], data))
-      candidates->arch[to++] = candidates->arch[i];
-  candidates->n = to;
+  va_list args;
+  va_start (args, format);
+  g_ptr_array_add (evidence->notes, g_strdup_vprintf (format, args));
+  va_end (args);
 }
+
+/* A value that @spec writes out and that the tensors rule out. */
+static gboolean G_GNUC_PRINTF (3, 4) refuse_value (const Spec *spec, GError **error, const gchar *format, ...)
+{
+  va_list args;
+  va_start (args, format);
+  g_autofree gchar *text = g_strdup_vprintf (format, args);
+  va_end (args);
+  g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS, "%s, which %s says, is not possible%s", text, spec->from,
+               strstr (spec->from, "metadata") ? "; --arch overrules it" : "");
+  return FALSE;
+}
+
+/* ------------------------------------------------------------------ specs */
+
+/* What a preset's name stands for, beside its tensors. */
+#define NAMED (DEIM_SPEC_ACT | DEIM_SPEC_SAMPLING)
+
+/* Whether the network that @spec names is @read, but for what configurations change within a size. */
+static gboolean
+names_the_network (const Spec *spec, const DeimArch *read, GError **error)
+{
+  DeimClosest closest;
+  deim_closest_find (read, &closest);
+  gint distance = deim_arch_distance (read, &spec->arch);
+  if (distance < DEIM_DISTANCE_FAMILY && distance - closest.distance < DEIM_DISTANCE_SIZE)
+    return TRUE;
+  g_set_error (error, DEIM_ERROR, DEIM_ERROR_ARCHITECTURE,
+               "the tensors are not those of %s, the architecture given by %s; by their names and shapes they are %s",
+               spec->arch.name, spec->from, closest.arch[0].name);
+  return FALSE;
+}
+
+static gboolean
+take_spec (const gchar *text, const gchar *from, const DeimArch *read, Spec *ret, GError **error)
+{
+  Spec spec = { .from = from };
+  if (!deim_arch_parse_spec (text, &spec.arch, &spec.written, error) || !names_the_network (&spec, read, error))
+    return FALSE;
+  spec.says = (DeimSpecKeys) (spec.written | NAMED);
+  *ret = spec;
+  return TRUE;
+}
+
+/* The caller's spec, then the file's: that of the file is heard where the caller's writes nothing. */
+static gboolean
+take_specs (const DeimRecogniseHints *hints, const DeimArch *read, Evidence *evidence, GError **error)
+{
+  Spec *caller = &evidence->specs[CALLER], *file = &evidence->specs[METADATA], *operators = &evidence->specs[OPERATORS];
+  g_autoptr (GError) problem = NULL;
+  if (hints->arch && !take_spec (hints->arch, "the architecture that was asked for", read, caller, error))
+    return FALSE;
+  if (hints->metadata_arch &&
+      !take_spec (hints->metadata_arch, "the file's metadata (deim.arch)", read, file, &problem)) {
+    if (!hints->arch) {
+      g_set_error (error, problem->domain, problem->code,
+                   "the file's metadata (deim.arch): %s; --arch NAME overrules it", problem->message);
+      return FALSE;
+    }
+    note (evidence, "the file's metadata (deim.arch) is not heard: %s", problem->message);
+  }
+  /* Where both name an architecture, what the caller's stands for counts if it is not what the file's stands for. */
+  DeimArch named, filed;
+  if (caller->from && file->from && deim_arch_find_preset (caller->arch.name, &named) &&
+      deim_arch_find_preset (file->arch.name, &filed)) {
+    guint says = caller->written;
+    says |= named.decoder.act != filed.decoder.act ? DEIM_SPEC_ACT : 0;
+    says |= named.decoder.sampling != filed.decoder.sampling ? DEIM_SPEC_SAMPLING : 0;
+    caller->says = (DeimSpecKeys) says;
+  }
+  if (!hints->operators)
+    return TRUE;
+  operators->from = "the operators of the ONNX export";
+  return deim_arch_parse_options (hints->operators, &operators->arch, &operators->says, error);
+}
+
+/* ------------------------------------------------------------ the preset */
 
 static gboolean
 has_prefix (const DeimArch *arch, gconstpointer prefix)
@@ -105,9 +145,15 @@ has_prefix (const DeimArch *arch, gconstpointer prefix)
 }
 
 static gboolean
-is_discrete (const DeimArch *arch, gconstpointer wanted)
+has_sampling (const DeimArch *arch, gconstpointer wanted)
 {
-  return (arch->decoder.sampling == DEIM_SAMPLE_DISCRETE) == *(const gboolean *) wanted;
+  return arch->decoder.sampling == *(const DeimSampling *) wanted;
+}
+
+static gboolean
+has_act (const DeimArch *arch, gconstpointer wanted)
+{
+  return arch->decoder.act == *(const DeimAct *) wanted;
 }
 
 static gboolean
@@ -117,9 +163,9 @@ is_obj2coco (const DeimArch *arch, gconstpointer wanted)
 }
 
 static gboolean
-is_frozen (const DeimArch *arch, gconstpointer wanted)
+has_norms (const DeimArch *arch, gconstpointer wanted)
 {
-  return arch->backbone.frozen == *(const gboolean *) wanted;
+  return arch->backbone.frozen == *(const DeimNorms *) wanted;
 }
 
 /* The last component in lower case without separators: "DEIM-D-FINE_N.pth" -> "deimdfinenpth". */
@@ -136,72 +182,73 @@ plain_file_name (const gchar *file_name)
   return g_string_free (plain, FALSE);
 }
 
-/* Where the values that shapes do not tell were taken from. */
-typedef struct {
-  DeimArch arch;
-  DeimSpecKeys given; /* keys written out in a spec */
-  gchar *evidence;    /* of the preset's choice */
-  gchar *activation;  /* more about that choice, for the activation; NULL: evidence */
-  gchar *sampling;    /* likewise */
-} Base;
-
-static void
-base_clear (Base *base)
+static gboolean
+agree_on_act (const DeimClosest *closest)
 {
-  g_free (base->evidence);
-  g_free (base->activation);
-  g_free (base->sampling);
+  for (guint i = 1; i < closest->n; i++)
+    if (closest->arch[i].decoder.act != closest->arch[0].decoder.act)
+      return FALSE;
+  return TRUE;
 }
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Base, base_clear)
 
+/* The preset that is closest; among equals by what is known, then by the file's name, then by its norms. */
 static void
-choose_preset (const DeimArch *read, const gchar *file_name, Base *ret)
+choose_preset (const DeimArch *read, DeimSampling sampling, const gchar *plain, Evidence *evidence)
 {
-  Candidates candidates;
-  find_candidates (read, &candidates);
-  g_autofree gchar *plain = plain_file_name (file_name);
+  DeimClosest closest;
+  deim_closest_find (read, &closest);
+  const Spec *act = find (evidence, DEIM_SPEC_ACT);
   const gchar *family = strstr (plain, "deim")     ? "deim"
                         : strstr (plain, "dfine")  ? "dfine"
                         : strstr (plain, "rtdetr") ? "rtdetr"
                                                    : NULL;
-  gboolean discrete = strstr (plain, "dsp") || strstr (plain, "discrete");
-  gboolean obj2coco = strstr (plain, "obj2coco") != NULL;
-  guint before = candidates.n;
+  gboolean obj2coco = strstr (plain, "obj2coco") != NULL, open = !agree_on_act (&closest);
+  if (act)
+    deim_closest_filter (&closest, has_act, &act->arch.decoder.act);
+  guint before = closest.n;
   if (family)
-    filter (&candidates, has_prefix, family);
-  gboolean named = candidates.n < before;
-  filter (&candidates, is_discrete, &discrete);
-  filter (&candidates, is_obj2coco, &obj2coco);
-  guint before_frozen = candidates.n;
-  filter (&candidates, is_frozen, &read->backbone.frozen);
+    deim_closest_filter (&closest, has_prefix, family);
+  gboolean named = closest.n < before;
+  deim_closest_filter (&closest, has_sampling, &sampling);
+  deim_closest_filter (&closest, is_obj2coco, &obj2coco);
+  guint before_norms = closest.n;
+  if (read->backbone.frozen != DEIM_NORMS_UNKNOWN)
+    deim_closest_filter (&closest, has_norms, &read->backbone.frozen);
 
-  ret->arch = candidates.arch[0];
-  ret->evidence = g_strdup ("read off the names and shapes of its tensors");
-  if (named)
-    ret->activation = g_strdup_printf ("\"%s\" in the file name", family);
-  else if (candidates.n < before_frozen)
-    ret->activation = g_strdup_printf ("the backbone's BatchNorm is %s, as in %s",
-                                       read->backbone.frozen ? "frozen" : "trained", ret->arch.name);
-  else if (before > 1)
-    ret->activation = g_strdup ("a default; the file name says neither deim nor dfine");
-  ret->sampling = g_strdup (discrete ? "\"dsp\" or \"discrete\" in the file name"
-                                     : "a default; the file name says neither dsp nor discrete");
+  evidence->preset = closest.arch[0];
+  evidence->chosen = g_strdup ("read off the names and shapes of its tensors");
+  if (!open)
+    evidence->act = g_strdup_printf ("as in %s", evidence->preset.name);
+  else if (named)
+    evidence->act = g_strdup_printf ("\"%s\" in the file name", family);
+  else if (closest.n < before_norms)
+    evidence->act =
+        g_strdup_printf ("the backbone's BatchNorm is %s, as in %s",
+                         read->backbone.frozen == DEIM_NORMS_FROZEN ? "frozen" : "trained", evidence->preset.name);
+  else
+    evidence->act = g_strdup ("a default; the file name says neither deim nor dfine");
+}
+
+/* The preset that a spec names, else the closest. */
+static void
+decide_preset (const DeimArch *read, const gchar *file_name, Evidence *evidence)
+{
+  g_autofree gchar *plain = plain_file_name (file_name);
+  evidence->sampling_word = strstr (plain, "dsp") ? "dsp" : strstr (plain, "discrete") ? "discrete" : NULL;
+  for (guint i = CALLER; i <= METADATA; i++)
+    if (evidence->specs[i].from) {
+      deim_arch_find_preset (evidence->specs[i].arch.name, &evidence->preset);
+      evidence->chosen = g_strdup (evidence->specs[i].from);
+      return;
+    }
+  const Spec *spec = find (evidence, DEIM_SPEC_SAMPLING);
+  DeimSampling sampling = spec                      ? spec->arch.decoder.sampling
+                          : evidence->sampling_word ? DEIM_SAMPLE_DISCRETE
+                                                    : DEIM_SAMPLE_BILINEAR;
+  choose_preset (read, sampling, plain, evidence);
 }
 
 /* ------------------------------------------------------------- deciding */
-
-static void note (GPtrArray *notes, const gchar *format, ...) G_GNUC_PRINTF (2, 3);
-
-static void
-note (GPtrArray *notes, const gchar *format, ...)
-{
-  if (!notes)
-    return;
-  va_list args;
-  va_start (args, format);
-  g_ptr_array_add (notes, g_strdup_vprintf (format, args));
-  va_end (args);
-}
 
 /* Whether decoder.anchors [1, T, 4] are those of a picture of that size. */
 static gboolean
@@ -243,101 +290,130 @@ size_of_anchors (const DeimStateDict *dict, DeimArch *arch)
 }
 
 static void
-decide_size (const DeimStateDict *dict, const Base *base, DeimArch *arch, GPtrArray *notes)
+decide_size (const DeimStateDict *dict, const Evidence *evidence, DeimArch *arch)
 {
-  const gchar *evidence = NULL;
-  if (base->given & DEIM_SPEC_INPUT) {
-    arch->input_height = base->arch.input_height;
-    arch->input_width = base->arch.input_width;
-    evidence = base->evidence;
+  const Spec *spec = find (evidence, DEIM_SPEC_INPUT);
+  g_autofree gchar *usual = g_strdup_printf ("the usual one of %s", arch->name);
+  const gchar *from = usual;
+  if (spec) {
+    arch->input_height = spec->arch.input_height;
+    arch->input_width = spec->arch.input_width;
+    from = spec->from;
   } else if (size_of_anchors (dict, arch)) {
-    evidence = "that of the stored decoder.anchors";
+    from = "that of the stored decoder.anchors";
   } else {
-    arch->input_height = base->arch.input_height;
-    arch->input_width = base->arch.input_width;
+    arch->input_height = evidence->preset.input_height;
+    arch->input_width = evidence->preset.input_width;
   }
-  if (evidence)
-    note (notes, "input size %dx%d: %s", arch->input_width, arch->input_height, evidence);
-  else
-    note (notes, "input size %dx%d: the usual one of %s", arch->input_width, arch->input_height, arch->name);
-}
-
-static void
-decide_queries (const Base *base, DeimDecoderArch *decoder, const gchar *name, GPtrArray *notes)
-{
-  if (decoder->learned_content)
-    return; /* the rows of tgt_embed */
-  decoder->queries = base->arch.decoder.queries;
-  if (base->given & DEIM_SPEC_QUERIES)
-    note (notes, "%d queries: %s", decoder->queries, base->evidence);
-  else
-    note (notes, "%d queries: the usual number of %s", decoder->queries, name);
+  note (evidence, "input size %dx%d (height x width): %s", arch->input_height, arch->input_width, from);
 }
 
 static gboolean
-decide_eval_idx (const Base *base, DeimDecoderArch *decoder, GPtrArray *notes, GError **error)
+decide_queries (const Evidence *evidence, DeimDecoderArch *decoder, GError **error)
 {
+  const Spec *spec = find (evidence, DEIM_SPEC_QUERIES);
+  if (decoder->learned_content) { /* the rows of tgt_embed */
+    if (spec && spec->arch.decoder.queries != decoder->queries)
+      return refuse_value (spec, error, "queries=%d beside a decoder.tgt_embed of %d", spec->arch.decoder.queries,
+                           decoder->queries);
+    return TRUE;
+  }
+  decoder->queries = spec ? spec->arch.decoder.queries : evidence->preset.decoder.queries;
+  if (spec)
+    note (evidence, "%d queries: %s", decoder->queries, spec->from);
+  else
+    note (evidence, "%d queries: the usual number of %s", decoder->queries, evidence->preset.name);
+  return TRUE;
+}
+
+static gboolean
+decide_eval_idx (const Evidence *evidence, DeimDecoderArch *decoder, GError **error)
+{
+  const Spec *spec = find (evidence, DEIM_SPEC_EVAL_IDX);
   gint last = decoder->layers - 1;
   gint from_width = decoder->eval_idx; /* -1: all layers have one width */
-  const gchar *evidence = base->evidence;
-  g_autofree gchar *usual = NULL;
-  if (base->given & DEIM_SPEC_EVAL_IDX) {
-    decoder->eval_idx = base->arch.decoder.eval_idx;
+  g_autofree gchar *usual = g_strdup_printf ("as in %s", evidence->preset.name);
+  const gchar *from = usual;
+  if (spec) {
+    gint most = from_width >= 0 ? from_width : last;
+    decoder->eval_idx = spec->arch.decoder.eval_idx;
+    from = spec->from;
+    if (decoder->eval_idx > most)
+      return refuse_value (spec, error, "eval-idx=%d where the decoder's layers of that width are 0 to %d",
+                           decoder->eval_idx, most);
   } else if (from_width >= 0) {
-    evidence = "the layers after it are wider";
-  } else if (base->arch.decoder.layers == decoder->layers) {
-    decoder->eval_idx = base->arch.decoder.eval_idx;
-    evidence = usual = g_strdup_printf ("as in %s", base->arch.name);
+    from = "the layers after it are wider";
+  } else if (evidence->preset.decoder.layers == decoder->layers) {
+    decoder->eval_idx = evidence->preset.decoder.eval_idx;
   } else {
     decoder->eval_idx = last;
-  }
-  if (decoder->eval_idx > last || (from_width >= 0 && decoder->eval_idx > from_width)) {
-    g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
-                 "eval-idx=%d is not possible: the decoder's layers of that width are 0 to %d", decoder->eval_idx,
-                 from_width >= 0 ? from_width : last);
-    return FALSE;
+    from = "a default, since no published network of this kind has as many";
   }
   if (decoder->eval_idx != last)
-    note (notes, "decoder stops after layer %d of %d: %s", decoder->eval_idx + 1, decoder->layers, evidence);
+    note (evidence, "decoder stops after layer %d of %d: %s", decoder->eval_idx + 1, decoder->layers, from);
+  else
+    note (evidence, "decoder runs all of its %d layers: %s", decoder->layers, from);
   return TRUE;
 }
 
 static void
-decide_rest (const Base *base, DeimDecoderArch *decoder, GPtrArray *notes)
+decide_act (const Evidence *evidence, DeimDecoderArch *decoder)
 {
-  decoder->act = base->arch.decoder.act;
-  if (decoder->kind == DEIM_DECODER_DFINE)
-    note (notes, "%s in the decoder: %s", decoder->act == DEIM_ACT_SILU ? "SiLU" : "ReLU",
-          !(base->given & DEIM_SPEC_ACT) && base->activation ? base->activation : base->evidence);
-  decoder->sampling = base->arch.decoder.sampling;
-  if (decoder->sampling == DEIM_SAMPLE_DISCRETE || (decoder->kind == DEIM_DECODER_RTDETR && !decoder->v1_names))
-    note (notes, "%s sampling: %s", decoder->sampling == DEIM_SAMPLE_DISCRETE ? "discrete" : "bilinear",
-          !(base->given & DEIM_SPEC_SAMPLING) && base->sampling ? base->sampling : base->evidence);
-  if (decoder->select == DEIM_SELECT_DEFAULT) { /* agnostic shows in the shape of enc_score_head */
-    decoder->select = base->arch.decoder.select;
-    if (decoder->select != DEIM_SELECT_DEFAULT)
-      note (notes, "one2many query selection: %s", base->evidence);
-  }
-  if (base->given & DEIM_SPEC_SHARE_SCORE)
-    decoder->share_score = base->arch.decoder.share_score;
+  const Spec *spec = find (evidence, DEIM_SPEC_ACT);
+  decoder->act = spec ? spec->arch.decoder.act : evidence->preset.decoder.act;
+  note (evidence, "%s in the decoder: %s", decoder->act == DEIM_ACT_SILU ? "SiLU" : "ReLU",
+        spec ? spec->from : evidence->act);
 }
 
-/* The preset and the options of a spec that the caller or the file gives. */
-static gboolean
-take_spec (const DeimArch *read, const gchar *spec, const gchar *evidence, Base *ret, GError **error)
+static void
+decide_sampling (const Evidence *evidence, DeimDecoderArch *decoder)
 {
-  if (!deim_arch_parse_spec (spec, &ret->arch, &ret->given, error))
-    return FALSE;
-  if (structure_distance (read, &ret->arch) >= 1000) {
-    Candidates candidates;
-    find_candidates (read, &candidates);
-    g_set_error (error, DEIM_ERROR, DEIM_ERROR_ARCHITECTURE,
-                 "the tensors are not those of %s, the architecture given by %s; by their names and shapes they are %s",
-                 ret->arch.name, evidence, candidates.arch[0].name);
-    return FALSE;
+  const Spec *spec = find (evidence, DEIM_SPEC_SAMPLING);
+  g_autofree gchar *named = g_strdup_printf ("\"%s\" in the file name", evidence->sampling_word);
+  const gchar *from = spec ? spec->from : named;
+  if (spec) {
+    decoder->sampling = spec->arch.decoder.sampling;
+  } else if (decoder->v1_names) {
+    decoder->sampling = DEIM_SAMPLE_BILINEAR;
+    from = "as in every RT-DETR of the first version";
+  } else if (evidence->sampling_word) {
+    decoder->sampling = DEIM_SAMPLE_DISCRETE;
+  } else {
+    decoder->sampling = DEIM_SAMPLE_BILINEAR;
+    from = "a default; the file name says neither dsp nor discrete";
   }
-  ret->evidence = g_strdup (evidence);
+  note (evidence, "%s sampling: %s", decoder->sampling == DEIM_SAMPLE_DISCRETE ? "discrete" : "bilinear", from);
+}
+
+static gboolean
+decide_select (const Evidence *evidence, DeimDecoderArch *decoder, GError **error)
+{
+  static const gchar *const names[] = { "default", "agnostic", "one2many" };
+  const Spec *spec = find (evidence, DEIM_SPEC_SELECT);
+  DeimSelect wanted = spec ? spec->arch.decoder.select : decoder->select;
+  gboolean one_row = decoder->select == DEIM_SELECT_AGNOSTIC; /* of several classes */
+  if ((wanted == DEIM_SELECT_AGNOSTIC) != one_row && (one_row || decoder->classes > 1))
+    return refuse_value (spec, error, "select=%s beside a decoder.enc_score_head of %d rows for %d classes",
+                         names[wanted], one_row ? 1 : decoder->classes, decoder->classes);
+  decoder->select = wanted;
+  note (evidence, "%s query selection: %s", names[wanted],
+        spec      ? spec->from
+        : one_row ? "decoder.enc_score_head has a single row"
+                  : "as in every published network");
   return TRUE;
+}
+
+/* What changes only the count of parameters. */
+static void
+decide_counts (const Evidence *evidence, DeimArch *arch)
+{
+  const Spec *share = find (evidence, DEIM_SPEC_SHARE_SCORE), *frozen = find (evidence, DEIM_SPEC_FROZEN);
+  if (share)
+    arch->decoder.share_score = share->arch.decoder.share_score;
+  if (frozen)
+    arch->backbone.frozen = frozen->arch.backbone.frozen;
+  else if (arch->backbone.frozen == DEIM_NORMS_UNKNOWN)
+    arch->backbone.frozen = evidence->preset.backbone.frozen;
 }
 
 gboolean
@@ -345,30 +421,26 @@ deim_recognise (const DeimStateDict *dict, const DeimRecogniseHints *hints, Deim
                 GError **error)
 {
   DeimArch arch;
-  g_auto (Base) base = { .given = (DeimSpecKeys) 0 };
-  if (!deim_recognise_structure (dict, &arch, error))
+  g_auto (Evidence) evidence = { .notes = notes };
+  if (!deim_recognise_structure (dict, &arch, error) || !take_specs (hints, &arch, &evidence, error))
     return FALSE;
-  if (hints->arch) {
-    if (!take_spec (&arch, hints->arch, "the architecture that was asked for", &base, error))
-      return FALSE;
-  } else if (hints->metadata_arch) {
-    if (!take_spec (&arch, hints->metadata_arch, "the file's metadata (deim.arch)", &base, error))
-      return FALSE;
-  } else {
-    choose_preset (&arch, hints->file_name, &base);
-  }
-
-  g_strlcpy (arch.name, base.arch.name, sizeof arch.name);
-  arch.family = base.arch.family;
-  arch.size = base.arch.size;
-  note (notes, "architecture %s: %s", arch.name, base.evidence);
-  if (structure_distance (&arch, &base.arch) > 0)
-    note (notes, "not exactly %s: where its tensors differ, they are followed", arch.name);
-  if (!decide_eval_idx (&base, &arch.decoder, notes, error))
+  const Spec *frozen = find (&evidence, DEIM_SPEC_FROZEN);
+  if (frozen)
+    arch.backbone.frozen = frozen->arch.backbone.frozen;
+  decide_preset (&arch, hints->file_name, &evidence);
+  g_strlcpy (arch.name, evidence.preset.name, sizeof arch.name);
+  arch.family = evidence.preset.family;
+  arch.size = evidence.preset.size;
+  note (&evidence, "architecture %s: %s", arch.name, evidence.chosen);
+  if (deim_arch_distance (&arch, &evidence.preset) > 0)
+    note (&evidence, "not exactly %s: where its tensors differ, they are followed", arch.name);
+  if (!decide_eval_idx (&evidence, &arch.decoder, error) || !decide_select (&evidence, &arch.decoder, error) ||
+      !decide_queries (&evidence, &arch.decoder, error))
     return FALSE;
-  decide_rest (&base, &arch.decoder, notes);
-  decide_queries (&base, &arch.decoder, arch.name, notes);
-  decide_size (dict, &base, &arch, notes);
+  decide_act (&evidence, &arch.decoder);
+  decide_sampling (&evidence, &arch.decoder);
+  decide_counts (&evidence, &arch);
+  decide_size (dict, &evidence, &arch);
   *ret_arch = arch;
   return TRUE;
 }

@@ -3,11 +3,23 @@
  * recognise.h - from a state dict to the values of its network.
  *
  * Everything that names and shapes tell is read off them. What they cannot
- * tell - the decoder's activation, discrete sampling, the layer to stop at,
- * the number of queries, the input size, one2many selection - is decided by,
- * in this order: the caller (--arch), the file's metadata ("deim.arch"), the
- * state dict's own hints, the file's name, the preset that is closest. Each such
- * decision becomes a note with its evidence.
+ * tell - the decoder's activation, sampling, the layer to stop at, the number of
+ * queries, the input size, query selection - is decided one by one, each by the
+ * first of these that says something about it:
+ *
+ * - the caller's spec (--arch): what it writes out, and the activation and the
+ *   sampling that its name stands for, where they are not what the name in the
+ *   metadata stands for, too;
+ * - the file's metadata ("deim.arch"), likewise;
+ * - the state dict's own hints: stored anchors, wider layers, and the operators of
+ *   the ONNX export that it came out of;
+ * - the file's name;
+ * - the preset that is closest; of several that differ in the activation alone the
+ *   one whose norms are frozen or trained like these.
+ *
+ * Each decision becomes a note with its evidence. A value that the tensors rule
+ * out is an error, whoever says it; metadata that cannot be read or are of another
+ * network are one where the caller names no architecture, else a note.
  */
 #pragma once
 
@@ -27,15 +39,26 @@ typedef struct {
   const gchar *file_name;     /* its last component is looked at */
   const gchar *arch;          /* a spec that overrules */
   const gchar *metadata_arch; /* "deim.arch" of the file */
+  const gchar *operators;     /* options of a spec that the operators of an ONNX export show */
 } DeimRecogniseHints;
 
 /* @notes: an array of gchar * that is appended to. DEIM_ERROR_ARCHITECTURE if it is none of the networks, or not the
- * one that hints->arch names; DEIM_ERROR_SETTINGS for a spec that cannot be read. */
+ * one that hints->arch names (another size included); DEIM_ERROR_SETTINGS for a spec that cannot be read, or cannot be
+ * of these tensors. */
 gboolean deim_recognise (const DeimStateDict *dict, const DeimRecogniseHints *hints, DeimArch *ret_arch,
                          GPtrArray *notes, GError **error);
 
-/* The structural half: what names and shapes tell. Leaves name, family, size and the undecidable values zero. */
+/* The structural half: what names and shapes tell. Leaves name, family, size and the undecidable values zero. After an
+ * error @ret_arch holds what could be read. */
 gboolean deim_recognise_structure (const DeimStateDict *dict, DeimArch *ret_arch, GError **error);
+
+/*
+ * Where @error is a DEIM_ERROR_ARCHITECTURE about @dict, of recognition or of
+ * the building, whose message does not name the tensor that is at its bottom:
+ * adds the first one that the closest published network has and @dict lacks,
+ * if it lacks no more than half of them. Returns whether it did.
+ */
+gboolean deim_name_missing (const DeimStateDict *dict, GError **error);
 
 /*
  * Tensors of @dict that @graph does not use: those of training become known

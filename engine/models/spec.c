@@ -65,6 +65,12 @@ parse_option (const gchar *key, const gchar *value, DeimArch *arch)
   }
   if (g_str_equal (key, "share-score"))
     return parse_word (value, bool_names, &decoder->share_score) ? (gint) DEIM_SPEC_SHARE_SCORE : -1;
+  if (g_str_equal (key, "frozen")) {
+    if (!parse_word (value, bool_names, &index))
+      return -1;
+    arch->backbone.frozen = index ? DEIM_NORMS_FROZEN : DEIM_NORMS_TRAINED;
+    return DEIM_SPEC_FROZEN;
+  }
   if (g_str_equal (key, "eval-idx"))
     return parse_number (value, 0, 63, &decoder->eval_idx) ? (gint) DEIM_SPEC_EVAL_IDX : -1;
   if (g_str_equal (key, "queries"))
@@ -72,6 +78,29 @@ parse_option (const gchar *key, const gchar *value, DeimArch *arch)
   if (g_str_equal (key, "input"))
     return parse_input (value, arch) ? (gint) DEIM_SPEC_INPUT : -1;
   return 0;
+}
+
+gboolean
+deim_arch_parse_options (const gchar *options, DeimArch *arch, DeimSpecKeys *ret_given, GError **error)
+{
+  guint given = 0;
+  g_auto (GStrv) list = g_strsplit (options, ",", -1);
+  for (gchar **option = list; *option; option++) {
+    g_auto (GStrv) pair = g_strsplit (*option, "=", 2);
+    gint bit = g_strv_length (pair) == 2 ? parse_option (g_strstrip (pair[0]), g_strstrip (pair[1]), arch) : 0;
+    if (bit <= 0) {
+      g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
+                   "\"%s\" in the architecture's options \"%s\" is %s; options are act=relu|silu, "
+                   "sampling=bilinear|discrete, select=default|agnostic|one2many, eval-idx=N, queries=N, input=HxW, "
+                   "share-score=0|1, frozen=0|1",
+                   *option, options, bit < 0 ? "no value that this option takes" : "no known option");
+      return FALSE;
+    }
+    given |= (guint) bit;
+  }
+  if (ret_given)
+    *ret_given = (DeimSpecKeys) given;
+  return TRUE;
 }
 
 gboolean
@@ -85,23 +114,9 @@ deim_arch_parse_spec (const gchar *spec, DeimArch *ret_arch, DeimSpecKeys *ret_g
     g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS, "\"%s\" is no known architecture; there are: %s", name, list);
     return FALSE;
   }
-  guint given = 0;
-  g_auto (GStrv) options = g_strsplit (colon ? colon + 1 : "", ",", -1);
-  for (gchar **option = options; *option; option++) {
-    g_auto (GStrv) pair = g_strsplit (*option, "=", 2);
-    gint bit = g_strv_length (pair) == 2 ? parse_option (g_strstrip (pair[0]), g_strstrip (pair[1]), &arch) : 0;
-    if (bit <= 0) {
-      g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
-                   "\"%s\" in the architecture \"%s\" is %s; options are act=relu|silu, sampling=bilinear|discrete, "
-                   "select=default|agnostic|one2many, eval-idx=N, queries=N, input=HxW, share-score=0|1",
-                   *option, spec, bit < 0 ? "no value that this option takes" : "no known option");
-      return FALSE;
-    }
-    given |= (guint) bit;
-  }
+  if (!deim_arch_parse_options (colon ? colon + 1 : "", &arch, ret_given, error))
+    return FALSE;
   *ret_arch = arch;
-  if (ret_given)
-    *ret_given = (DeimSpecKeys) given;
   return TRUE;
 }
 
@@ -109,9 +124,9 @@ gchar *
 deim_arch_to_spec (const DeimArch *arch)
 {
   const DeimDecoderArch *decoder = &arch->decoder;
-  return g_strdup_printf ("%s:act=%s,sampling=%s,select=%s,eval-idx=%d,queries=%d,input=%dx%d,share-score=%d",
+  return g_strdup_printf ("%s:act=%s,sampling=%s,select=%s,eval-idx=%d,queries=%d,input=%dx%d,share-score=%d,frozen=%d",
                           arch->name, act_names[decoder->act == DEIM_ACT_SILU],
                           sampling_names[decoder->sampling == DEIM_SAMPLE_DISCRETE], select_names[decoder->select],
                           decoder->eval_idx, decoder->queries, arch->input_height, arch->input_width,
-                          decoder->share_score != 0);
+                          decoder->share_score != 0, arch->backbone.frozen == DEIM_NORMS_FROZEN);
 }

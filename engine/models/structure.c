@@ -65,6 +65,17 @@ refuse (GError **error, const gchar *what)
   return FALSE;
 }
 
+/* Whether any tensor of a module is there. What a network is must not hang on a single tensor: one that is missing is
+ * to be missed by its name. */
+static gboolean
+has_module (const DeimStateDict *dict, const gchar *prefix)
+{
+  for (guint i = 0; i < dict->n_tensors; i++)
+    if (g_str_has_prefix (dict->name (dict->data, i), prefix))
+      return TRUE;
+  return FALSE;
+}
+
 /* ------------------------------------------------------------- backbones */
 
 static gint
@@ -135,13 +146,13 @@ read_presnet (const DeimStateDict *dict, DeimBackboneArch *backbone, GError **er
 static gboolean
 read_backbone (const DeimStateDict *dict, DeimBackboneArch *backbone, GError **error)
 {
-  if (deim_dict_has (dict, "backbone.stem.stem1.conv.weight")) {
+  if (has_module (dict, "backbone.stem.")) {
     if (!read_hgnetv2 (dict, backbone, error))
       return FALSE;
-  } else if (deim_dict_has (dict, "backbone.res_layers.0.blocks.0.branch2a.conv.weight")) {
+  } else if (has_module (dict, "backbone.res_layers.")) {
     if (!read_presnet (dict, backbone, error))
       return FALSE;
-  } else if (deim_dict_has (dict, "backbone.model.base_layer.0.weight")) {
+  } else if (has_module (dict, "backbone.model.")) {
     backbone->kind = DEIM_BACKBONE_DLA;
     backbone->n_stages = 4; /* strides 4, 8, 16, 32: level2 .. level5 */
     for (gint s = 0; s < 4; s++)
@@ -153,13 +164,20 @@ read_backbone (const DeimStateDict *dict, DeimBackboneArch *backbone, GError **e
     return refuse (error, "it has no backbone.stem (HGNetv2), backbone.res_layers (PResNet) or backbone.model (DLA)");
   }
   /* One map for the lite encoder; else one more than there are steps between levels. */
-  gboolean lite = deim_dict_has (dict, "encoder.down_sample1.1.weight");
+  gboolean lite = has_module (dict, "encoder.down_sample1.");
   gint maps = lite ? 1 : count (dict, "encoder.lateral_convs.%d.conv.weight") + 1;
   if (maps > backbone->n_stages || (maps < 2 && !lite))
     return refuse (error, "its encoder's levels (encoder.lateral_convs) do not fit the stages of its backbone");
   backbone->first_stage = backbone->n_stages - maps;
 
-  /* Frozen: the backbone's norms were not counting batches while the others were. */
+  return TRUE;
+}
+
+/* Frozen: the backbone's norms were not counting batches while the others were. A file in which none does, as one
+ * without buffers of training, says nothing. */
+static DeimNorms
+read_norms (const DeimStateDict *dict)
+{
   gboolean backbone_counts = FALSE, others_count = FALSE;
   for (guint i = 0; i < dict->n_tensors; i++) {
     const gchar *name = dict->name (dict->data, i);
@@ -170,8 +188,7 @@ read_backbone (const DeimStateDict *dict, DeimBackboneArch *backbone, GError **e
         others_count = TRUE;
     }
   }
-  backbone->frozen = others_count && !backbone_counts;
-  return TRUE;
+  return backbone_counts ? DEIM_NORMS_TRAINED : others_count ? DEIM_NORMS_FROZEN : DEIM_NORMS_UNKNOWN;
 }
 
 /* -------------------------------------------------------------- encoders */
@@ -180,10 +197,10 @@ static gboolean
 read_encoder (const DeimStateDict *dict, DeimArch *arch, GError **error)
 {
   DeimEncoderArch *encoder = &arch->encoder;
-  gboolean lite = deim_dict_has (dict, "encoder.down_sample1.1.weight");
+  gboolean lite = has_module (dict, "encoder.down_sample1.");
   const gchar *block = lite ? "encoder.fpn_block" : "encoder.fpn_blocks.0";
   encoder->kind = lite ? DEIM_ENCODER_LITE : DEIM_ENCODER_HYBRID;
-  encoder->v1_names = deim_dict_has (dict, "encoder.input_proj.0.0.weight");
+  encoder->v1_names = has_module (dict, "encoder.input_proj.0.0.") || has_module (dict, "encoder.input_proj.0.1.");
   encoder->hidden =
       deim_dict_shape (dict, lite ? "encoder.input_proj.0.conv.weight" : "encoder.lateral_convs.0.conv.weight").n;
   encoder->layers = count (dict, "encoder.encoder.0.layers.%d.linear1.weight");
@@ -240,12 +257,12 @@ read_points (const DeimStateDict *dict, DeimDecoderArch *decoder, GError **error
 static gboolean
 read_decoder_kind (const DeimStateDict *dict, DeimDecoderArch *decoder, GError **error)
 {
-  decoder->v1_names = deim_dict_has (dict, "decoder.enc_output.0.weight");
-  if (deim_dict_has (dict, "decoder.decoder.layers.0.swish_ffn.w12.weight"))
+  decoder->v1_names = has_module (dict, "decoder.enc_output.0.") || has_module (dict, "decoder.enc_output.1.");
+  if (has_module (dict, "decoder.decoder.layers.0.swish_ffn."))
     decoder->kind = DEIM_DECODER_DEIM;
-  else if (deim_dict_has (dict, "decoder.pre_bbox_head.layers.0.weight"))
+  else if (has_module (dict, "decoder.pre_bbox_head."))
     decoder->kind = DEIM_DECODER_DFINE;
-  else if (deim_dict_has (dict, "decoder.decoder.layers.0.cross_attn.value_proj.weight"))
+  else if (has_module (dict, "decoder.decoder.layers.0.cross_attn.value_proj."))
     decoder->kind = DEIM_DECODER_RTDETR;
   else
     return refuse (error, "decoder.decoder.layers.0 is of no known kind");
@@ -262,11 +279,26 @@ same_values (const DeimStateDict *dict, const gchar *a, const gchar *b)
   return x && y && memcmp (x, y, n * sizeof (gfloat)) == 0;
 }
 
-static gfloat
-read_scalar (const DeimStateDict *dict, const gchar *name, gfloat otherwise)
+/* A number that the decoder computes with, and that no default could stand in for: D-FINE X has another reg_scale than
+ * the rest. The decoder's inner module holds the same tensor under a second name. */
+static gboolean
+read_scalar (const DeimStateDict *dict, const gchar *leaf, gfloat *ret_value, GError **error)
 {
-  g_autofree gfloat *value = deim_dict_values (dict, name, 1);
-  return value ? *value : otherwise;
+  g_autofree gchar *name = g_strconcat ("decoder.", leaf, NULL), *inner = g_strconcat ("decoder.decoder.", leaf, NULL);
+  g_autofree gfloat *value = deim_dict_values (dict, name, 1), *again = deim_dict_values (dict, inner, 1);
+  if (value && again && *value != *again) {
+    g_autofree gchar *what = g_strdup_printf ("its %s is %g and its %s is %g, which are one tensor", name,
+                                              (gdouble) *value, inner, (gdouble) *again);
+    return refuse (error, what);
+  }
+  const gfloat *found = value ? value : again;
+  if (!found || !isfinite (*found) || *found == 0.0f) {
+    g_autofree gchar *what = g_strdup_printf ("its decoder needs \"%s\", a single number other than 0, which is %s",
+                                              name, found ? "not that" : "missing or of another shape");
+    return refuse (error, what);
+  }
+  *ret_value = *found;
+  return TRUE;
 }
 
 static gboolean
@@ -281,8 +313,12 @@ read_decoder (const DeimStateDict *dict, DeimArch *arch, GError **error)
   decoder->hidden = deim_dict_shape (dict, "decoder.enc_score_head.weight").c;
   decoder->classes = deim_dict_shape (dict, "decoder.dec_score_head.0.weight").n;
   decoder->layers = count (dict, "decoder.decoder.layers.%d.self_attn.in_proj_weight");
-  if (decoder->hidden < DEIM_HEADS || decoder->hidden % DEIM_HEADS || decoder->classes < 1 || decoder->layers < 1)
-    return refuse (error, "its decoder has no layers, no class scores or an odd width");
+  if (decoder->hidden < DEIM_HEADS || decoder->hidden % DEIM_HEADS)
+    return refuse (error, "decoder.enc_score_head.weight, which tells the decoder's width, is missing or odd");
+  if (decoder->classes < 1)
+    return refuse (error, "decoder.dec_score_head.0.weight, which tells the classes, is missing or empty");
+  if (decoder->layers < 1)
+    return refuse (error, "its decoder has no layers (decoder.decoder.layers.0.self_attn.in_proj_weight)");
   if (deim_dict_shape (dict, "decoder.enc_score_head.weight").n == 1 && decoder->classes > 1)
     decoder->select = DEIM_SELECT_AGNOSTIC;
 
@@ -290,23 +326,17 @@ read_decoder (const DeimStateDict *dict, DeimArch *arch, GError **error)
   gint maps = deim_arch_encoder_levels (arch);
   decoder->projected = projections > 0;
   decoder->levels = projections > 0 ? projections : maps;
-  if (decoder->levels < maps || decoder->levels > DEIM_MAX_LEVELS)
+  if (decoder->levels < MAX (maps, 1) || decoder->levels > DEIM_MAX_LEVELS)
     return refuse (error, "decoder.input_proj does not fit the encoder's levels");
-  if (!read_points (dict, decoder, error))
-    return FALSE;
 
   gboolean swish = decoder->kind == DEIM_DECODER_DEIM;
   decoder->ff = swish ? deim_dict_shape (dict, "decoder.decoder.layers.0.swish_ffn.w12.weight").n / 2
                       : deim_dict_shape (dict, "decoder.decoder.layers.0.linear1.weight").n;
   decoder->gate = deim_dict_has (dict, "decoder.decoder.layers.0.gateway.gate.weight");
-  decoder->query_pos_layers = count (dict, "decoder.query_pos_head.layers.%d.weight");
+  decoder->query_pos_layers = has_module (dict, "decoder.query_pos_head.layers.2.") ? 3 : 2;
   decoder->learned_content = deim_dict_has (dict, "decoder.tgt_embed.weight");
   if (decoder->learned_content)
     decoder->queries = deim_dict_shape (dict, "decoder.tgt_embed.weight").n;
-  if (decoder->kind != DEIM_DECODER_RTDETR) {
-    decoder->up = read_scalar (dict, "decoder.up", 0.5f);
-    decoder->reg_scale = read_scalar (dict, "decoder.reg_scale", 4.0f);
-  }
 
   /* Layers that evaluation does not reach may be wider, and then say where it stops. */
   decoder->layer_scale = 1;
@@ -328,16 +358,20 @@ read_decoder (const DeimStateDict *dict, DeimArch *arch, GError **error)
                            !same_values (dict, "decoder.decoder.lqe_layers.0.reg_conf.layers.0.weight",
                                          "decoder.decoder.lqe_layers.1.reg_conf.layers.0.weight");
   }
-  return TRUE;
+  if (!read_points (dict, decoder, error))
+    return FALSE;
+  return decoder->kind == DEIM_DECODER_RTDETR ||
+         (read_scalar (dict, "up", &decoder->up, error) && read_scalar (dict, "reg_scale", &decoder->reg_scale, error));
 }
 
 gboolean
 deim_recognise_structure (const DeimStateDict *dict, DeimArch *ret_arch, GError **error)
 {
   DeimArch arch = { .family = "", .size = "" };
-  if (!read_backbone (dict, &arch.backbone, error) || !read_encoder (dict, &arch, error) ||
-      !read_decoder (dict, &arch, error))
-    return FALSE;
+  gboolean backbone = read_backbone (dict, &arch.backbone, error);
+  gboolean encoder = read_encoder (dict, &arch, backbone ? error : NULL);
+  gboolean decoder = read_decoder (dict, &arch, backbone && encoder ? error : NULL);
+  arch.backbone.frozen = read_norms (dict);
   *ret_arch = arch;
-  return TRUE;
+  return backbone && encoder && decoder;
 }

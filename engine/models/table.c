@@ -169,7 +169,7 @@ expand_backbone (const Row *row, const Family *family, DeimBackboneArch *ret)
     .lab = (row->flags & LAB) != 0,
     .bottleneck = backbone->bottleneck,
     .rt_names = family->decoder == DEIM_DECODER_RTDETR && backbone->kind == DEIM_BACKBONE_HGNETV2,
-    .frozen = (row->flags & FROZEN) != 0,
+    .frozen = row->flags & FROZEN ? DEIM_NORMS_FROZEN : DEIM_NORMS_TRAINED,
   };
   memcpy (ret->stages, backbone->stages, sizeof ret->stages);
 }

@@ -30,6 +30,25 @@ shape_is (const DeimShape *a, DeimShape b)
 
 typedef enum { UNKNOWN, KNOWN, ILL_SHAPED } Verdict;
 
+/*
+ * The shape of a tensor in a layer, or of a head, that is @scale times wider. What comes in and goes out between layers
+ * is so wide, the feed-forward, too; not what is counted by classes, bins, points or heads. A quality head (reg_conf)
+ * sees nothing of the layer.
+ */
+static void
+widen (const gchar *rest, DeimShape *shape, gint scale)
+{
+  static const gchar *const counted[] = { ".cross_attn.", ".layers.2." };
+  if (g_str_has_prefix (rest, ".reg_conf."))
+    return;
+  gboolean vector = shape->c == 1;                                                /* a bias, or the scale of a norm */
+  gboolean rows = !g_str_equal (rest, ".weight") && !g_str_equal (rest, ".bias"); /* else of a class head */
+  for (guint i = 0; i < G_N_ELEMENTS (counted); i++)
+    rows = rows && !g_str_has_prefix (rest, counted[i]);
+  shape->n *= rows ? scale : 1;
+  shape->c *= vector ? 1 : scale;
+}
+
 /* Heads and layers that only training reads are built as those that evaluation reads. */
 static Verdict
 judge_repeated (DeimGraph *graph, const DeimArch *arch, const DeimStateDict *dict, const gchar *name,
@@ -46,8 +65,10 @@ judge_repeated (DeimGraph *graph, const DeimArch *arch, const DeimStateDict *dic
     g_autofree gchar *twin = g_strdup_printf ("%s%d%s", lists[i], decoder->eval_idx, rest);
     if (!deim_graph_param_is_known (graph, twin))
       return UNKNOWN;
-    gboolean wider = decoder->layer_scale != 1 && index > decoder->eval_idx;
-    return wider || shape_is (shape, deim_dict_shape (dict, "%s", twin)) ? KNOWN : ILL_SHAPED;
+    DeimShape expected = deim_dict_shape (dict, "%s", twin);
+    if (index > decoder->eval_idx)
+      widen (rest, &expected, decoder->layer_scale);
+    return shape_is (shape, expected) ? KNOWN : ILL_SHAPED;
   }
   return UNKNOWN;
 }
@@ -142,7 +163,7 @@ is_buffer (const DeimArch *arch, const DeimStateDict *dict, const gchar *name)
   for (guint i = 0; i < G_N_ELEMENTS (buffers); i++)
     if (g_str_equal (leaf, buffers[i]))
       return TRUE;
-  if (!arch->backbone.frozen || !g_str_has_prefix (name, "backbone."))
+  if (arch->backbone.frozen != DEIM_NORMS_FROZEN || !g_str_has_prefix (name, "backbone."))
     return FALSE;
   g_autofree gchar *module = g_strndup (name, (gsize) (leaf - name));
   return deim_dict_has (dict, "%srunning_mean", module);
