@@ -480,7 +480,7 @@ test_labels (void)
   g_autoptr (GError) gone = NULL;
   g_assert_null (make_model (folder, "weights.pth", &options, &gone));
   g_assert_error (gone, DEIM_ERROR, DEIM_ERROR_NOT_FOUND);
-  g_assert_nonnull (strstr (gone->message, "give a text file with one name a line"));
+  g_assert_nonnull (strstr (gone->message, "give the path of a labels file, one class name a line"));
 }
 
 /* What --arch says is heard, and what it cannot be is refused with the file's name. */

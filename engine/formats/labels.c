@@ -45,7 +45,7 @@ gchar **
 deim_labels_read (const gchar *path, guint num_classes, GError **error)
 {
   g_autofree gchar *display = g_filename_display_name (path);
-  g_autoptr (GMappedFile) map = deim_file_map (path, "a labels file", error);
+  g_autoptr (GMappedFile) map = deim_file_map (path, "a labels file, one class name a line", error);
   if (!map)
     return NULL;
   gsize size = g_mapped_file_get_length (map);
