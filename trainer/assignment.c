@@ -91,11 +91,11 @@ deim_assignment_solve (const gdouble *cost, guint rows, guint columns, gint *ret
     .rows = wide ? rows : columns,
     .columns = wide ? columns : rows,
   };
-  g_autofree gdouble *u = p.u = g_new0 (gdouble, p.rows);
-  g_autofree gdouble *v = p.v = g_new0 (gdouble, p.columns);
-  g_autofree gdouble *distance = p.distance = g_new (gdouble, p.columns);
-  g_autofree guint *via = p.via = g_new (guint, p.columns);
-  g_autofree gboolean *done = p.done = g_new (gboolean, p.columns);
+  g_autofree gdouble *u G_GNUC_UNUSED = p.u = g_new0 (gdouble, p.rows);
+  g_autofree gdouble *v G_GNUC_UNUSED = p.v = g_new0 (gdouble, p.columns);
+  g_autofree gdouble *distance G_GNUC_UNUSED = p.distance = g_new (gdouble, p.columns);
+  g_autofree guint *via G_GNUC_UNUSED = p.via = g_new (guint, p.columns);
+  g_autofree gboolean *done G_GNUC_UNUSED = p.done = g_new (gboolean, p.columns);
   g_autofree gint *holder = p.holder = g_new (gint, p.columns);
   g_autofree gint *column_of = p.column_of = g_new (gint, p.rows);
 
