@@ -4,15 +4,15 @@
 # Sets up, builds and runs the tests.
 #
 #   tests/run.sh          what everyone runs before a commit
-#   tests/run.sh --all    also the slow tests, builds by gcc and clang in which a warning is an error, the tests again
-#                         under AddressSanitizer and UndefinedBehaviorSanitizer, and those of the elements on Debian 13
-#                         (tests/trixie.sh, skipped where it cannot run)
+#   tests/run.sh --all    also the slow tests, builds by gcc and clang in which a warning is an error, and the tests
+#                         again under AddressSanitizer and UndefinedBehaviorSanitizer
 #
 # The last line is "N passed, N failed, N skipped", where a case of a test program is one; the exit status is 0 only
 # when nothing failed. Logs: build*/meson-logs/testlog.txt.
 #
-# Suites of meson test: "gstreamer" is what runs on Debian 13 too; "slow" is left to --all; "no-asan" (tests that load the plugin into a program that knows no
-# sanitizer, or that no sanitizer can learn from) is left out of the run under sanitizers.
+# Suites of meson test: "gstreamer" is what tests/trixie.sh runs on Debian 13; "slow" is left to --all; "no-asan" (tests
+# that load the plugin into a program that knows no sanitizer, or that no sanitizer can learn from) is left out of the
+# run under sanitizers.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -50,24 +50,6 @@ set_up ()
   exit 1
 }
 
-# The last line of trixie.sh's output says why it was skipped; status 1 with results is a test that failed, which these
-# tell themselves.
-run_on_trixie ()
-{
-  local output status=0
-  output=$(mktemp "${TMPDIR:-/tmp}/deim-trixie.XXXXXX")
-  rm -rf build-trixie
-  tests/trixie.sh 2>&1 | tee "$output" || status=$?
-  if [ "$status" = 77 ]; then
-    echo "ok the elements on Debian 13 # SKIP $(sed -n 's/^trixie: skipped: //p' "$output")" >> "$checks"
-  elif [ -e build-trixie/meson-logs/testlog.json ]; then
-    results+=(build-trixie/meson-logs/testlog.json)
-  else
-    echo 'not ok the build on Debian 13' >> "$checks"
-  fi
-  rm -f "$output"
-}
-
 # run_tests FOLDER [OPTION of meson test...]
 run_tests ()
 {
@@ -95,8 +77,6 @@ else
   export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
   ! check 'the build with sanitizers' env CC=gcc pipelines/build.sh build-asan -Db_sanitize=address,undefined ||
     run_tests build-asan --no-suite slow --no-suite no-asan --timeout-multiplier 8
-
-  run_on_trixie
 fi
 
 /usr/bin/env python3 tests/summary.py "${results[@]}"
