@@ -344,59 +344,148 @@ install_string (GObjectClass *klass, guint id, const gchar *name, const gchar *n
   g_object_class_install_property (klass, id, g_param_spec_string (name, nick, blurb, value, flags));
 }
 
-/* All since 0.1. */
 static void
 install_properties (GObjectClass *klass)
 {
+  /**
+   * GstDeimMqtt:host:
+   *
+   * Since: 0.1
+   */
   install_string (klass, PROP_HOST, "host", "Host", "Name or address of the broker", DEFAULT_HOST, READY);
+  /**
+   * GstDeimMqtt:port:
+   *
+   * Since: 0.1
+   */
   g_object_class_install_property (klass, PROP_PORT,
                                    g_param_spec_uint ("port", "Port", "Port of the broker; 0 is 1883, or 8883 with TLS",
                                                       0, 65535, DEFAULT_PORT, READY));
+  /**
+   * GstDeimMqtt:topic:
+   *
+   * A template: "{stream}" and "{element}" in it are replaced, see gstdeimmqtttopic.h.
+   *
+   * Since: 0.1
+   */
   install_string (
       klass, PROP_TOPIC, "topic", "Topic",
       "Where to publish; {stream} in it is the stream id of the document, {element} the name of the element",
       DEFAULT_TOPIC, READY);
+  /**
+   * GstDeimMqtt:mqtt-qos:
+   *
+   * Not called "qos", which is a boolean of #GstBaseTransform.
+   *
+   * Since: 0.1
+   */
   g_object_class_install_property (
       klass, PROP_QOS,
       g_param_spec_uint ("mqtt-qos", "MQTT QoS",
                          "0: what is under way when the connection breaks may be lost; 1: it may arrive twice; 2: once",
                          0, 2, DEFAULT_QOS, READY));
+  /**
+   * GstDeimMqtt:retain:
+   *
+   * Since: 0.1
+   */
   g_object_class_install_property (klass, PROP_RETAIN,
                                    g_param_spec_boolean ("retain", "Retain",
                                                          "Have the broker keep the last document for those who "
                                                          "subscribe later",
                                                          DEFAULT_RETAIN, READY));
+  /**
+   * GstDeimMqtt:client-id:
+   *
+   * Since: 0.1
+   */
   install_string (
       klass, PROP_CLIENT_ID, "client-id", "Client id",
       "The name at the broker, under which it keeps a session; no two clients may have the same. Unset makes "
       "one up, and no session is kept",
       NULL, READY);
+  /**
+   * GstDeimMqtt:username:
+   *
+   * Since: 0.1
+   */
   install_string (klass, PROP_USERNAME, "username", "User name", "User at the broker", NULL, READY);
+  /**
+   * GstDeimMqtt:password:
+   *
+   * It cannot be read, so that dumps of pipelines do not show it.
+   *
+   * Since: 0.1
+   */
   install_string (klass, PROP_PASSWORD, "password", "Password",
                   "The user's password; others on this machine see it where it stands on a command line", NULL, SECRET);
+  /**
+   * GstDeimMqtt:password-file:
+   *
+   * Since: 0.1
+   */
   install_string (klass, PROP_PASSWORD_FILE, "password-file", "Password file",
                   "A file whose first line is the password, in place of password", NULL, READY);
+  /**
+   * GstDeimMqtt:tls:
+   *
+   * Since: 0.1
+   */
   g_object_class_install_property (klass, PROP_TLS,
                                    g_param_spec_boolean ("tls", "TLS",
                                                          "Speak TLS, and trust the certificates that the system trusts",
                                                          DEFAULT_TLS, READY));
+  /**
+   * GstDeimMqtt:ca-file:
+   *
+   * Since: 0.1
+   */
   install_string (klass, PROP_CA_FILE, "ca-file", "CA file",
                   "Certificates (PEM) of those who vouch for the broker, in place of the system's; turns TLS on", NULL,
                   READY);
+  /**
+   * GstDeimMqtt:cert-file:
+   *
+   * Since: 0.1
+   */
   install_string (klass, PROP_CERT_FILE, "cert-file", "Certificate file",
                   "Our own certificate (PEM), where the broker asks for it; wants key-file and ca-file", NULL, READY);
+  /**
+   * GstDeimMqtt:key-file:
+   *
+   * Since: 0.1
+   */
   install_string (klass, PROP_KEY_FILE, "key-file", "Key file", "The key of our certificate (PEM), without a password",
                   NULL, READY);
+  /**
+   * GstDeimMqtt:max-queued:
+   *
+   * Documents that are on the way to the broker are not among them.
+   *
+   * Since: 0.1
+   */
   g_object_class_install_property (
       klass, PROP_MAX_QUEUED,
       g_param_spec_uint ("max-queued", "Maximum queued",
                          "How many documents wait while the broker is away or slow; the oldest beyond it are dropped",
                          1, G_MAXINT, DEFAULT_MAX_QUEUED, READY));
+  /**
+   * GstDeimMqtt:drain-timeout:
+   *
+   * Since: 0.1
+   */
   g_object_class_install_property (
       klass, PROP_DRAIN_TIMEOUT,
       g_param_spec_uint ("drain-timeout", "Drain timeout",
                          "How long the end of the stream waits for documents to arrive, in milliseconds", 0, G_MAXINT,
                          DEFAULT_DRAIN_TIMEOUT, LIVE));
+  /**
+   * GstDeimMqtt:stats:
+   *
+   * A #GstStructure of `connected` (boolean) and, as uint64, `connections`, `published`, `dropped` and `queued`.
+   *
+   * Since: 0.1
+   */
   g_object_class_install_property (
       klass, PROP_STATS,
       g_param_spec_boxed ("stats", "Statistics", "Counts since the element started", GST_TYPE_STRUCTURE, READABLE));
