@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * gstdeimline.h - what was found in a frame as a JSON document on one line. docs/elements.md lists its members.
+ * gstdeimline.h - what was found in a frame as a JSON document on one line. docs/elements/deimjson.md lists its members.
  */
 #pragma once
 

@@ -3,8 +3,8 @@
  * gstdeimmeta.h - detections as buffer metadata, written by deimdetect and read by the other elements.
  *
  * As regions of interest, each object is a GstVideoRegionOfInterestMeta: roi_type is the label, x y w h are pixels of
- * the frame, rounded outwards and clipped to it, and one parameter structure carries the rest (docs/elements.md lists
- * its fields):
+ * the frame, rounded outwards and clipped to it, and one parameter structure carries the rest (docs/elements/deimdetect.md
+ * lists its fields):
  *
  *   detection, confidence=(double)0.83, label_id=(int)0, label=(string)person,
  *     x_min=(double)0.1, y_min=(double)0.2, x_max=(double)0.4, y_max=(double)0.9

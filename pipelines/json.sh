@@ -5,7 +5,7 @@
 #   pipelines/json.sh MODEL INPUT | jq -c '.detections[] | [.label, .score]'
 #   pipelines/json.sh MODEL INPUT > found.jsonl
 #
-# A line for each frame in which something was found; docs/elements.md says what stands in it.
+# A line for each frame in which something was found; docs/elements/deimjson.md says what stands in it.
 #
 . "$(dirname "$0")/common.sh"
 begin 1 1 "$@"
