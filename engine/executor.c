@@ -216,17 +216,19 @@ static void
 make_key (const DeimExecutor *self, const DeimDispatch *d, DeimPipelineKey *key)
 {
   const DeimGpuPolicy *policy = deim_gpu_get_policy (self->gpu);
-  gboolean texel = policy->on[DEIM_DECISION_TEXEL];
   memset (key, 0, sizeof *key);
-  g_autofree gchar *name = g_strconcat (d->shader, texel ? ".texel" : ".ssbo", NULL);
-  key->shader = g_intern_string (name);
   key->n_slots = d->n_bind;
-  guint32 half = 0;
-  for (guint b = 0; b < d->n_bind; b++) {
-    key->slots[b] = texel && d->bind[b].mode == DEIM_BIND_READ ? DEIM_SLOT_TEXEL : DEIM_SLOT_STORAGE;
-    if (binding_is_half (self, &d->bind[b]))
+  guint32 half = 0, half_reads = 0;
+  for (guint b = 0; b < d->n_bind; b++)
+    if (binding_is_half (self, &d->bind[b])) {
       half |= 1u << b;
-  }
+      if (d->bind[b].mode == DEIM_BIND_READ)
+        half_reads |= 1u << b;
+    }
+  DeimSlotKind reads = deim_gpu_read_kind (self->gpu, half_reads != 0);
+  key->shader = deim_gpu_shader_name (d->shader, reads);
+  for (guint b = 0; b < d->n_bind; b++)
+    key->slots[b] = d->bind[b].mode == DEIM_BIND_READ ? reads : DEIM_SLOT_STORAGE;
   key->spec[0] = policy->subgroup_size;
   key->spec[1] = d->local_size;
   key->spec[2] = half;

@@ -101,15 +101,14 @@ static gboolean
 record_dispatch (DeimPreprocessor *self, const DeimPreprocessDispatch *d, gboolean last, GError **error)
 {
   const DeimGpuPolicy *policy = deim_gpu_get_policy (self->gpu);
-  gboolean texel = policy->on[DEIM_DECISION_TEXEL];
-  g_autofree gchar *name = g_strconcat (d->shader, texel ? ".texel" : ".ssbo", NULL);
-  DeimPipelineKey key = { .shader = name,
+  DeimSlotKind reads = deim_gpu_read_kind (self->gpu, FALSE);
+  DeimPipelineKey key = { .shader = deim_gpu_shader_name (d->shader, reads),
                           .n_slots = DEIM_PREPROCESS_BINDINGS,
                           .n_spec = 4 + d->n_spec,
                           .push_bytes = d->n_push * (guint) sizeof (guint32) };
   DeimSlot slots[DEIM_PREPROCESS_BINDINGS];
   for (guint b = 0; b < DEIM_PREPROCESS_BINDINGS; b++) {
-    key.slots[b] = texel && d->bind[b].access != DEIM_PREPROCESS_WRITE ? DEIM_SLOT_TEXEL : DEIM_SLOT_STORAGE;
+    key.slots[b] = d->bind[b].access == DEIM_PREPROCESS_WRITE ? DEIM_SLOT_STORAGE : reads;
     slots[b] = slot_of (self, d->bind[b].buffer, d->bind[b].access);
   }
   key.spec[0] = policy->subgroup_size;

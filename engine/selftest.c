@@ -201,7 +201,8 @@ warn (DeimGpu *gpu, const gchar *feature)
 static gboolean
 search (DeimGpu *gpu, gboolean *half, GError **error)
 {
-  static const DeimDecision suspects[] = { DEIM_DECISION_SHUFFLE, DEIM_DECISION_SUBGROUP, DEIM_DECISION_TEXEL };
+  static const DeimDecision suspects[] = { DEIM_DECISION_IMAGE, DEIM_DECISION_SHUFFLE, DEIM_DECISION_SUBGROUP,
+                                           DEIM_DECISION_TEXEL };
   const DeimGpuPolicy *policy = deim_gpu_get_policy (gpu);
   GError *problem = NULL;
   if (*half && computes_rightly (gpu, FALSE, &problem)) {

@@ -5,9 +5,9 @@
  * A tensor is NC4HW4: vec4s at [batch][block of 4 channels][position]. Its place in a buffer is a Place; at (p, n, b, i)
  * gives the index of the vec4 of batch entry n, block b, position i.
  *
- * One source serves devices where texel buffers are the fast way to read (Mesa's lavapipe: branch-free, where a storage
- * buffer load loops over the lanes) and devices where storage buffers are (GPUs). DEIM_TEXEL or DEIM_SSBO is defined by
- * the build; kernels use only these macros:
+ * One source serves devices where typed buffers are the fast way to read (Mesa's lavapipe: branch-free, where a storage
+ * buffer load loops over the lanes) and devices where storage buffers are (GPUs). The build defines DEIM_TEXEL (uniform
+ * texel buffers), DEIM_IMAGE (storage texel buffers, always fp32) or DEIM_SSBO; kernels use only these macros:
  *
  *   READ (binding, name)       vec4 name (int index)
  *   READ_RAW (binding, name)   uint name[index], uvec4 name4[index]
@@ -17,6 +17,9 @@
  * Specialization constants 0..3 are the executor's (engine/executor.c); kernels begin at 4.
  */
 #extension GL_EXT_control_flow_attributes : require
+#ifdef DEIM_IMAGE
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+#endif
 
 layout (constant_id = 0) const uint SUBGROUP = 8; /* invocations of a subgroup */
 layout (local_size_x_id = 1) in;
@@ -41,6 +44,13 @@ at (Place p, int n, int b, int i)
   vec4 NAME (int i)                                                                                                    \
   {                                                                                                                    \
     return texelFetch (NAME##_texels, i);                                                                              \
+  }
+#elif defined(DEIM_IMAGE)
+#define READ(B, NAME)                                                                                                  \
+  layout (set = 0, binding = B, rgba32f) uniform readonly imageBuffer NAME##_texels;                                   \
+  vec4 NAME (int i)                                                                                                    \
+  {                                                                                                                    \
+    return imageLoad (NAME##_texels, i);                                                                               \
   }
 #else
 #define READ(B, NAME)                                                                                                  \
@@ -70,6 +80,25 @@ at (Place p, int n, int b, int i)
     uvec4 NAME##4 [];                                                                                                  \
   };
 
+#ifdef DEIM_IMAGE
+/* Pairs of floats: lavapipe stores component by component, each with a branch for its bounds. */
+#define WRITE(B, NAME)                                                                                                 \
+  layout (std430, set = 0, binding = B) writeonly buffer NAME##_block                                                  \
+  {                                                                                                                    \
+    u64vec2 NAME##_full[];                                                                                             \
+  };                                                                                                                   \
+  layout (std430, set = 0, binding = B) writeonly buffer NAME##_half_block                                             \
+  {                                                                                                                    \
+    uint64_t NAME##_half[];                                                                                            \
+  };                                                                                                                   \
+  void NAME (int i, vec4 v)                                                                                            \
+  {                                                                                                                    \
+    if (IS_HALF (B))                                                                                                   \
+      NAME##_half[i] = pack64 (uvec2 (packHalf2x16 (v.xy), packHalf2x16 (v.zw)));                                      \
+    else                                                                                                               \
+      NAME##_full[i] = u64vec2 (pack64 (floatBitsToUint (v.xy)), pack64 (floatBitsToUint (v.zw)));                     \
+  }
+#else
 #define WRITE(B, NAME)                                                                                                 \
   layout (std430, set = 0, binding = B) writeonly buffer NAME##_block                                                  \
   {                                                                                                                    \
@@ -86,6 +115,7 @@ at (Place p, int n, int b, int i)
     else                                                                                                               \
       NAME##_full[i] = v;                                                                                              \
   }
+#endif
 
 #define WRITE_RAW(B, NAME)                                                                                             \
   layout (std430, set = 0, binding = B) writeonly buffer NAME##_block                                                  \

@@ -15,6 +15,10 @@ layout (constant_id = 1) const int REPEATS = 1; /* below 65536: Mesa 22.3's lava
 layout (set = 0, binding = 0) uniform samplerBuffer a;
 layout (set = 0, binding = 1) uniform samplerBuffer b;
 #define LOAD(X, I) texelFetch (X, I)
+#elif defined(DEIM_IMAGE)
+layout (set = 0, binding = 0, rgba32f) uniform readonly imageBuffer a;
+layout (set = 0, binding = 1, rgba32f) uniform readonly imageBuffer b;
+#define LOAD(X, I) imageLoad (X, I)
 #else
 layout (std430, set = 0, binding = 0) readonly buffer A { vec4 a[]; };
 layout (std430, set = 0, binding = 1) readonly buffer B { vec4 b[]; };

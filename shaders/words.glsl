@@ -18,6 +18,19 @@
   {                                                                                                                    \
     return ivec4 (texelFetch (NAME##_texels, i));                                                                      \
   }
+#elif defined(DEIM_IMAGE)
+#define READ_WORDS(B, NAME)                                                                                            \
+  layout (set = 0, binding = B, r32ui) uniform readonly uimageBuffer NAME##_texels;                                    \
+  uint NAME (int i)                                                                                                    \
+  {                                                                                                                    \
+    return imageLoad (NAME##_texels, i).x;                                                                             \
+  }
+#define READ_WORDS4(B, NAME)                                                                                           \
+  layout (set = 0, binding = B, rgba32ui) uniform readonly uimageBuffer NAME##_texels;                                 \
+  ivec4 NAME (int i)                                                                                                   \
+  {                                                                                                                    \
+    return ivec4 (imageLoad (NAME##_texels, i));                                                                       \
+  }
 #else
 #define READ_WORDS(B, NAME)                                                                                            \
   layout (std430, set = 0, binding = B) readonly buffer NAME##_block                                                   \

@@ -57,6 +57,7 @@ create_pools (DeimCommands *commands, guint max_dispatches, guint timestamps, GE
     VkDescriptorPoolSize sizes[] = {
       { VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, max_dispatches * DEIM_GPU_MAX_SLOTS },
       { VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, max_dispatches * DEIM_GPU_MAX_SLOTS },
+      { VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER, max_dispatches * DEIM_GPU_MAX_SLOTS },
     };
     VkDescriptorPoolCreateInfo descriptors = {
       .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
@@ -157,8 +158,8 @@ fail:
   return FALSE;
 }
 
-/* Bytes of a texel; 0 for formats that no kernel of ours reads. All of these are mandatory for uniform texel buffers.
- */
+/* Bytes of a texel; 0 for formats that no kernel of ours reads. All of these are mandatory for texel buffers of
+ * both kinds. */
 static gsize
 texel_bytes (VkFormat format)
 {
@@ -240,10 +241,10 @@ make_set (DeimCommands *commands, const DeimPipeline *pipeline, const DeimPipeli
       .dstSet = set,
       .dstBinding = i,
       .descriptorCount = 1,
+      .descriptorType = deim_gpu_descriptor_type (key->slots[i]),
     };
     if (key->slots[i] == DEIM_SLOT_STORAGE) {
       buffers[i] = (VkDescriptorBufferInfo){ slots[i].buffer, slots[i].offset, slots[i].range };
-      writes[i].descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
       writes[i].pBufferInfo = &buffers[i];
       continue;
     }
@@ -256,7 +257,6 @@ make_set (DeimCommands *commands, const DeimPipeline *pipeline, const DeimPipeli
     };
     VK (gpu->vk.CreateBufferView (gpu->device, &view, NULL, &views[i]));
     g_array_append_val (commands->views, views[i]);
-    writes[i].descriptorType = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
     writes[i].pTexelBufferView = &views[i];
   }
   gpu->vk.UpdateDescriptorSets (gpu->device, key->n_slots, writes, 0, NULL);

@@ -135,6 +135,7 @@ create_device (DeimGpu *gpu, GError **error)
   VkPhysicalDeviceFeatures2 features = {
     .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
     .pNext = &f11,
+    .features.shaderInt64 = (VkBool32) p->int64,
   };
   VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes = {
     .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT,

@@ -61,6 +61,7 @@ gboolean deim_gpu_wait_all (DeimGpu *gpu, GError **error);
 /* pipeline.c */
 gboolean deim_gpu_init_pipelines (DeimGpu *gpu, const gchar *cache_dir, GError **error);
 void deim_gpu_finish_pipelines (DeimGpu *gpu);
+VkDescriptorType deim_gpu_descriptor_type (DeimSlotKind kind);
 
 /* pipeline-cache.c: the file around the driver's blob. */
 gchar *deim_pipeline_cache_path (const DeimGpuProperties *properties, const gchar *cache_dir);

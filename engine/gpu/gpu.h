@@ -53,7 +53,7 @@ typedef enum {
   DEIM_MEMORY_READBACK, /* written by shaders or copies, read by the host; mapped, coherent, cached where possible */
 } DeimMemoryKind;
 
-/* A buffer with memory of its own. Usable as storage buffer, uniform texel buffer, and transfer source and target. */
+/* A buffer with memory of its own. Usable as storage buffer, texel buffer, and transfer source and target. */
 typedef struct {
   VkBuffer buffer;
   VkDeviceMemory memory;
@@ -77,10 +77,19 @@ gboolean deim_gpu_buffer_download (DeimGpuBuffer *buffer, DeimGpu *gpu, gsize of
 /* ---------------------------------------------------------------- pipelines */
 
 /* Kinds of a shader's bindings, in order of binding number. */
-typedef enum { DEIM_SLOT_STORAGE, DEIM_SLOT_TEXEL } DeimSlotKind;
+typedef enum {
+  DEIM_SLOT_STORAGE, /* storage buffer */
+  DEIM_SLOT_TEXEL,   /* uniform texel buffer */
+  DEIM_SLOT_IMAGE,   /* storage texel buffer */
+} DeimSlotKind;
 
 #define DEIM_GPU_MAX_SLOTS 8
 #define DEIM_GPU_MAX_SPEC  16
+
+/* How kernels read operands on this device. @half: some of them are stored as fp16. */
+DeimSlotKind deim_gpu_read_kind (DeimGpu *gpu, gboolean half);
+/* The name of @shader in the embedded table for operands that are read so: "conv.texel". Interned. */
+const gchar *deim_gpu_shader_name (const gchar *shader, DeimSlotKind reads);
 
 /* What makes a pipeline; equal keys give the same pipeline. */
 typedef struct {
@@ -109,7 +118,7 @@ void deim_gpu_save_pipeline_cache (DeimGpu *gpu);
 /* ----------------------------------------------------------------- commands */
 
 /* What a binding reads or writes: @range bytes of @buffer from @offset, a multiple of
- * DeimGpuProperties.binding_alignment. @texel_format: of a DEIM_SLOT_TEXEL slot. */
+ * DeimGpuProperties.binding_alignment. @texel_format: of a DEIM_SLOT_TEXEL or DEIM_SLOT_IMAGE slot. */
 typedef struct {
   VkBuffer buffer;
   gsize offset;

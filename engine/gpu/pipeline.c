@@ -128,6 +128,39 @@ check_key (DeimGpu *gpu, const DeimPipelineKey *key, const DeimShader **ret_shad
   return TRUE;
 }
 
+DeimSlotKind
+deim_gpu_read_kind (DeimGpu *gpu, gboolean half)
+{
+  if (gpu->policy.on[DEIM_DECISION_IMAGE] && !half)
+    return DEIM_SLOT_IMAGE;
+  return gpu->policy.on[DEIM_DECISION_TEXEL] ? DEIM_SLOT_TEXEL : DEIM_SLOT_STORAGE;
+}
+
+const gchar *
+deim_gpu_shader_name (const gchar *shader, DeimSlotKind reads)
+{
+  static const gchar *const suffixes[] = {
+    [DEIM_SLOT_STORAGE] = ".ssbo",
+    [DEIM_SLOT_TEXEL] = ".texel",
+    [DEIM_SLOT_IMAGE] = ".image",
+  };
+  g_autofree gchar *name = g_strconcat (shader, suffixes[reads], NULL);
+  return g_intern_string (name);
+}
+
+VkDescriptorType
+deim_gpu_descriptor_type (DeimSlotKind kind)
+{
+  switch (kind) {
+  case DEIM_SLOT_TEXEL:
+    return VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
+  case DEIM_SLOT_IMAGE:
+    return VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER;
+  default:
+    return VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+  }
+}
+
 static gboolean
 create_layouts (DeimGpu *gpu, const DeimPipelineKey *key, DeimPipeline *made, GError **error)
 {
@@ -135,8 +168,7 @@ create_layouts (DeimGpu *gpu, const DeimPipelineKey *key, DeimPipeline *made, GE
   for (guint i = 0; i < key->n_slots; i++)
     bindings[i] = (VkDescriptorSetLayoutBinding){
       .binding = i,
-      .descriptorType = key->slots[i] == DEIM_SLOT_TEXEL ? VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER
-                                                         : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+      .descriptorType = deim_gpu_descriptor_type (key->slots[i]),
       .descriptorCount = 1,
       .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
     };

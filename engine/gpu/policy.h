@@ -19,6 +19,7 @@ typedef struct {
   gboolean subgroup_shuffle, subgroup_ballot, subgroup_arithmetic, subgroup_size_control;
   gboolean timeline_semaphore, buffer_device_address;
   gboolean storage_16bit, float16, cooperative_matrix, external_memory_host, dma_buf;
+  gboolean int64;        /* 64-bit integers in shaders */
   gboolean memory_model; /* Vulkan memory model, which cooperative matrices are written against */
   gboolean mixed_dot;    /* accelerated dot product of mixed signedness: on AMD, RDNA3 and later */
   gboolean compute;      /* has a queue family for compute */
@@ -32,7 +33,8 @@ typedef struct {
 
 typedef enum {
   DEIM_DECISION_CPU,      /* software device: its own kernel choices */
-  DEIM_DECISION_TEXEL,    /* read operands through texel buffers */
+  DEIM_DECISION_TEXEL,    /* read operands through uniform texel buffers */
+  DEIM_DECISION_IMAGE,    /* and those in fp32 through storage texel buffers instead */
   DEIM_DECISION_SHUFFLE,  /* exchange operands inside a subgroup */
   DEIM_DECISION_SUBGROUP, /* reductions by subgroup operations */
   DEIM_DECISION_FP16,     /* fp16 storage by default (precision=auto) */

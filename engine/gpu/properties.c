@@ -191,6 +191,7 @@ deim_gpu_query_properties (const DeimVkInstance *instance, VkPhysicalDevice phys
     properties->subgroup_arithmetic = !!(operations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT);
   }
 
+  properties->int64 = !!features2.features.shaderInt64;
   properties->timeline_semaphore = !!f12.timelineSemaphore;
   properties->buffer_device_address = !!f12.bufferDeviceAddress;
   properties->storage_16bit = !!f11.storageBuffer16BitAccess;
