@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/error.h"
+#include "engine/graph/op.h"
 #include "engine/graph/passes.h"
 #include "engine/graph/plan.h"
 
@@ -123,6 +124,10 @@ deim_executor_pack (const DeimExecutor *self, const DeimTensor *tensor, const gf
   const DeimLayout *layout = deim_layouts_get (self->layouts, tensor);
   gboolean half = deim_executor_is_half (self, tensor);
   gint positions = tensor->shape.h * tensor->shape.w;
+  if (tensor->plain || tensor->type == DEIM_TYPE_INT) {
+    memcpy (storage, dense, deim_shape_size (tensor->shape) * 4);
+    return;
+  }
   for (gint n = 0; n < tensor->shape.n; n++)
     for (gint p = 0; p < layout->blocks * 4; p++) {
       gint c = deim_layout_logical (layout, p);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/error.h"
+#include "engine/graph/op.h"
 #include "executor-private.h"
 
 /* An input or output as it passes between the arena and mapped memory. */
@@ -37,7 +38,7 @@ tensor_access (const DeimRun *self, const DeimTensor *tensor, gboolean write)
 {
   const DeimLayout *layout = deim_layouts_get (self->executor->layouts, tensor);
   gsize base = self->executor->tensor_offset[layout->root->id], unit = element_bytes (self, tensor);
-  if (tensor->type == DEIM_TYPE_INT)
+  if (tensor->plain || tensor->type == DEIM_TYPE_INT)
     return (Access){ base, base + deim_executor_root_bytes (self->executor, tensor), write };
   gsize last = (gsize) layout->first + (gsize) (tensor->shape.n - 1) * layout->batch_stride +
                (gsize) (layout->blocks - 1) * layout->block_stride + (gsize) tensor->shape.h * tensor->shape.w;
@@ -237,10 +238,6 @@ deim_run_write (DeimRun *self, const DeimTensor *tensor, gconstpointer dense)
 {
   const Transfer *t = find_transfer (self->inputs, tensor);
   g_return_if_fail (t && self->upload.map);
-  if (tensor->type == DEIM_TYPE_INT) {
-    memcpy (self->upload.map + t->offset, dense, deim_executor_root_bytes (self->executor, tensor));
-    return;
-  }
   deim_executor_pack (self->executor, tensor, dense, self->upload.map + t->offset);
 }
 
@@ -250,8 +247,8 @@ deim_run_read (DeimRun *self, const DeimTensor *tensor, gpointer dense)
   const Transfer *t = find_transfer (self->outputs, tensor);
   g_return_if_fail (t);
   const guint8 *storage = self->readback.map + t->offset;
-  if (tensor->type == DEIM_TYPE_INT) {
-    memcpy (dense, storage, deim_executor_root_bytes (self->executor, tensor));
+  if (tensor->plain || tensor->type == DEIM_TYPE_INT) {
+    memcpy (dense, storage, deim_shape_size (tensor->shape) * 4);
     return;
   }
   const DeimLayout *layout = deim_layouts_get (self->executor->layouts, tensor);

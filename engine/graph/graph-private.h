@@ -25,7 +25,9 @@ struct _DeimGraph {
   GString *scope;
   GArray *scope_lengths; /* gsize: length of @scope before each push */
   const gchar *stage;
-  gchar *error; /* the first one, or NULL */
+  DeimTraining training;
+  gboolean backward; /* of the nodes that are appended next */
+  gchar *error;      /* the first one, or NULL */
 };
 
 /* A tensor of no producer, kept in the list. @data is taken (NULL for activations and inputs), @name is copied. */

@@ -13,6 +13,7 @@ tensor_free (gpointer data)
 {
   DeimTensor *tensor = data;
   g_free (tensor->name);
+  g_free (tensor->param);
   g_free (tensor->data);
   g_free (tensor);
 }
@@ -236,6 +237,18 @@ deim_graph_set_stage (DeimGraph *graph, const gchar *stage)
   graph->stage = stage;
 }
 
+void
+deim_graph_set_training (DeimGraph *graph, DeimTraining training)
+{
+  graph->training = training;
+}
+
+DeimTraining
+deim_graph_get_training (const DeimGraph *graph)
+{
+  return graph->training;
+}
+
 /* "scope.suffix"; either part may be empty. */
 static gchar *
 absolute_name (const DeimGraph *graph, const gchar *suffix)
@@ -291,6 +304,18 @@ take_param (DeimGraph *graph, const gchar *name, DeimShape *ret_shape)
   return data;
 }
 
+/* A new tensor, called @key, of rows @first_row and following of parameter @name. @data is taken. */
+static DeimTensor *
+add_param (DeimGraph *graph, const gchar *key, const gchar *name, gint first_row, DeimShape shape, gfloat *data)
+{
+  DeimTensor *tensor = deim_graph_add_tensor (graph, DEIM_TENSOR_PARAM, DEIM_TYPE_FLOAT, shape, key, data);
+  tensor->param = g_strdup (name);
+  tensor->first_row = first_row;
+  tensor->plain = tensor->trained = graph->training != DEIM_TRAIN_NOTHING;
+  g_hash_table_replace (graph->params, g_strdup (key), tensor);
+  return tensor;
+}
+
 DeimTensor *
 deim_param (DeimGraph *graph, const gchar *suffix)
 {
@@ -300,11 +325,7 @@ deim_param (DeimGraph *graph, const gchar *suffix)
     return graph->error ? NULL : tensor;
   DeimShape shape;
   gfloat *data = take_param (graph, name, &shape);
-  if (!data)
-    return NULL;
-  tensor = deim_graph_add_tensor (graph, DEIM_TENSOR_PARAM, DEIM_TYPE_FLOAT, shape, name, data);
-  g_hash_table_replace (graph->params, g_steal_pointer (&name), tensor);
-  return tensor;
+  return data ? add_param (graph, name, name, 0, shape, data) : NULL;
 }
 
 DeimTensor *
@@ -340,9 +361,7 @@ deim_param_rows (DeimGraph *graph, const gchar *suffix, gint start, gint count)
   gsize row = deim_shape_size (shape) / (gsize) shape.n;
   gfloat *rows = g_memdup2 (data + (gsize) start * row, (gsize) count * row * sizeof (gfloat));
   shape.n = count;
-  tensor = deim_graph_add_tensor (graph, DEIM_TENSOR_PARAM, DEIM_TYPE_FLOAT, shape, key, rows);
-  g_hash_table_replace (graph->params, g_steal_pointer (&key), tensor);
-  return tensor;
+  return add_param (graph, key, name, start, shape, rows);
 }
 
 gboolean
@@ -392,8 +411,8 @@ deim_input_int (DeimGraph *graph, const gchar *name, DeimShape shape)
   return add_input (graph, name, shape, DEIM_TYPE_INT);
 }
 
-DeimTensor *
-deim_const (DeimGraph *graph, const gchar *name, DeimShape shape, const gfloat *data)
+static DeimTensor *
+add_const (DeimGraph *graph, const gchar *name, DeimShape shape, gconstpointer data, DeimType type)
 {
   if (graph->error)
     return NULL;
@@ -401,8 +420,20 @@ deim_const (DeimGraph *graph, const gchar *name, DeimShape shape, const gfloat *
     deim_graph_fail (graph, "constant \"%s\" cannot have the shape " DEIM_SHAPE_FORMAT, name, DEIM_SHAPE_ARGS (shape));
     return NULL;
   }
-  gfloat *copy = g_memdup2 (data, deim_shape_size (shape) * sizeof (gfloat));
-  return deim_graph_add_tensor (graph, DEIM_TENSOR_CONST, DEIM_TYPE_FLOAT, shape, name, copy);
+  gfloat *copy = g_memdup2 (data, deim_shape_size (shape) * sizeof (gfloat)); /* int32 has as many bytes */
+  return deim_graph_add_tensor (graph, DEIM_TENSOR_CONST, type, shape, name, copy);
+}
+
+DeimTensor *
+deim_const (DeimGraph *graph, const gchar *name, DeimShape shape, const gfloat *data)
+{
+  return add_const (graph, name, shape, data, DEIM_TYPE_FLOAT);
+}
+
+DeimTensor *
+deim_const_int (DeimGraph *graph, const gchar *name, DeimShape shape, const gint32 *data)
+{
+  return add_const (graph, name, shape, data, DEIM_TYPE_INT);
 }
 
 /* ------------------------------------------------------------------- nodes */
@@ -429,6 +460,7 @@ deim_graph_append (DeimGraph *graph, const DeimOp *op, DeimTensor *const *in, gu
   node->op = op;
   node->name = g_strdup (graph->scope->len ? graph->scope->str : op->name);
   node->stage = graph->stage;
+  node->backward = graph->backward;
   for (guint i = 0; i < n_in; i++)
     node->in[i] = in[i];
   node->n_in = n_in;
@@ -438,4 +470,16 @@ deim_graph_append (DeimGraph *graph, const DeimOp *op, DeimTensor *const *in, gu
   node->id = graph->nodes->len;
   g_ptr_array_add (graph->nodes, node);
   return node;
+}
+
+DeimTensor *
+deim_graph_append_output (DeimGraph *graph, DeimNode *node, DeimShape shape, DeimType type)
+{
+  if (!node || graph->error)
+    return NULL;
+  g_return_val_if_fail (node->n_out < DEIM_MAX_OUTPUTS, NULL);
+  DeimTensor *tensor = deim_graph_add_tensor (graph, DEIM_TENSOR_ACTIVATION, type, shape, NULL, NULL);
+  tensor->producer = node;
+  node->out[node->n_out++] = tensor;
+  return tensor;
 }

@@ -25,7 +25,7 @@
 #include <glib.h>
 
 #define DEIM_MAX_INPUTS  8
-#define DEIM_MAX_OUTPUTS 2
+#define DEIM_MAX_OUTPUTS 3
 #define DEIM_MAX_LEVELS  4
 #define DEIM_FDR_BINS    33
 
@@ -33,6 +33,7 @@ typedef struct _DeimGraph DeimGraph;
 typedef struct _DeimTensor DeimTensor;
 typedef struct _DeimNode DeimNode;
 typedef struct _DeimOp DeimOp;
+typedef struct _DeimBackward DeimBackward; /* differentiate.h */
 
 typedef struct {
   gint n, c, h, w;
@@ -56,9 +57,14 @@ struct _DeimTensor {
   DeimType type;
   DeimShape shape;
   gboolean keep_fp32; /* never stored as fp16: boxes, locations, scores */
+  gboolean plain;     /* in device memory row-major and fp32, as in a checkpoint: trained parameters, their gradients */
+  gboolean trained;   /* deim_graph_differentiate() makes its gradient */
   gfloat *data;       /* PARAM and CONST: shape's product of numbers; owned */
+  gchar *param;       /* PARAM: the official name; `name`, but for the rows of one (deim_param_rows()) */
+  gint first_row;     /* PARAM: which of the parameter's rows come first here */
   DeimNode *producer; /* ACTIVATION: who writes it */
-  guint id;           /* index in the graph's list */
+  DeimTensor *gradient; /* once the graph is differentiated: of the loss with respect to this; NULL: none */
+  guint id;             /* index in the graph's list */
 };
 
 typedef enum {
@@ -90,6 +96,7 @@ typedef struct {
 } DeimConvAttrs;
 typedef struct {
   gfloat eps;
+  gboolean batch; /* BatchNorm: by the batch's statistics */
 } DeimNormAttrs;
 typedef struct {
   DeimAct act;
@@ -100,6 +107,7 @@ typedef struct {
   gint kernel, stride;
   gint pad_top, pad_left, pad_bottom, pad_right;
   gfloat pad_value;
+  gfloat scale; /* of the sum, where it is no maximum */
 } DeimPoolAttrs;
 typedef struct {
   gboolean channels;
@@ -108,6 +116,9 @@ typedef struct {
 typedef struct {
   gboolean channels;
 } DeimConcatAttrs; /* likewise */
+typedef struct {
+  gfloat scale;
+} DeimRepeatAttrs;
 typedef struct {
   gint heads;
 } DeimAttentionAttrs;
@@ -118,6 +129,9 @@ typedef struct {
 typedef struct {
   gint divide;
 } DeimGatherAttrs; /* token = index / divide */
+typedef struct {
+  gint padding;
+} DeimEmbeddingAttrs; /* the row that is not trained, or -1 */
 typedef struct {
   gint heads, levels;
   gint h[DEIM_MAX_LEVELS], w[DEIM_MAX_LEVELS], points[DEIM_MAX_LEVELS];
@@ -133,6 +147,7 @@ struct _DeimNode {
   const DeimOp *op;
   gchar *name;        /* for messages and profiles; the module's name */
   const gchar *stage; /* "backbone", "encoder", "decoder", "postprocess" (static) */
+  gboolean backward;  /* appended by deim_graph_differentiate() */
   DeimTensor *in[DEIM_MAX_INPUTS];
   guint n_in;
   DeimTensor *out[DEIM_MAX_OUTPUTS];
@@ -144,9 +159,11 @@ struct _DeimNode {
     DeimPoolAttrs pool;
     DeimSliceAttrs slice;
     DeimConcatAttrs concat;
+    DeimRepeatAttrs repeat;
     DeimAttentionAttrs attention;
     DeimTopkAttrs topk;
     DeimGatherAttrs gather;
+    DeimEmbeddingAttrs embedding;
     DeimDeformAttrs deform;
     DeimFdrAttrs fdr;
   } attrs;
@@ -201,6 +218,15 @@ void deim_graph_pop_scope (DeimGraph *graph);
 /* "backbone", "encoder", "decoder": the stage of the following nodes. Static string. */
 void deim_graph_set_stage (DeimGraph *graph, const gchar *stage);
 
+/* What becomes of the parameters that are looked up next. */
+typedef enum {
+  DEIM_TRAIN_NOTHING,       /* they are constants: what evaluation wants */
+  DEIM_TRAIN_ALL,           /* they are plain and trained; BatchNorm takes the batch's statistics */
+  DEIM_TRAIN_ALL_BUT_NORMS, /* likewise, but a BatchNorm stays as it is, with its affine: a frozen backbone */
+} DeimTraining;
+void deim_graph_set_training (DeimGraph *graph, DeimTraining training);
+DeimTraining deim_graph_get_training (const DeimGraph *graph);
+
 /* Gives @tensor the current scope (+ "." + @suffix, if not NULL) as its name: a tap. Returns it. */
 DeimTensor *deim_graph_tap (DeimGraph *graph, DeimTensor *tensor, const gchar *suffix);
 
@@ -220,6 +246,9 @@ void deim_param_ignore (DeimGraph *graph, const gchar *suffix);
 gboolean deim_graph_param_is_known (DeimGraph *graph, const gchar *name);
 
 DeimTensor *deim_input (DeimGraph *graph, const gchar *name, DeimShape shape);
+/* An input of DEIM_TYPE_INT: indices. */
 DeimTensor *deim_input_int (DeimGraph *graph, const gchar *name, DeimShape shape);
 /* Takes a copy of @data. */
 DeimTensor *deim_const (DeimGraph *graph, const gchar *name, DeimShape shape, const gfloat *data);
+/* Of DEIM_TYPE_INT: indices. */
+DeimTensor *deim_const_int (DeimGraph *graph, const gchar *name, DeimShape shape, const gint32 *data);

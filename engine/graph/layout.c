@@ -32,7 +32,7 @@ static void
 set_cut (DeimChannelSolver *solver, const DeimTensor *tensor, gint c)
 {
   guint8 *cuts = solver->entries[tensor->id].cuts;
-  if (cuts && !cuts[c]) {
+  if (cuts && !tensor->plain && !cuts[c]) {
     cuts[c] = 1;
     solver->changed = TRUE;
   }
@@ -206,6 +206,12 @@ resolve (const DeimGraph *graph, DeimLayouts *layouts, const DeimTensor *tensor)
   if (entry->resolved)
     return;
   entry->resolved = TRUE;
+  if (tensor->plain) {
+    layout->root = deim_graph_get_tensor (graph, tensor->id);
+    layout->blocks = 1;
+    layout->block_stride = layout->batch_stride = (gint) ((deim_shape_size (tensor->shape) + 3) / 4);
+    return;
+  }
   if (!entry->parent) {
     layout->root = deim_graph_get_tensor (graph, tensor->id);
     layout->block_stride = tensor->shape.h * tensor->shape.w;
@@ -235,7 +241,7 @@ deim_layout_storage (const DeimLayout *layout, const DeimTensor *root)
 {
   if (root->type == DEIM_TYPE_INT)
     return (gsize) root->shape.n * root->shape.c * root->shape.h * root->shape.w;
-  return (gsize) root->shape.n * layout->batch_stride;
+  return root->plain ? (gsize) layout->batch_stride : (gsize) root->shape.n * layout->batch_stride;
 }
 
 /* ------------------------------------------------------------------ object */
@@ -254,7 +260,7 @@ deim_layouts_new (const DeimGraph *graph, GError **error)
   for (guint i = 0; i < layouts->n; i++)
     resolve (graph, layouts, deim_graph_get_tensor (graph, i));
   for (guint i = 0; i < layouts->n; i++)
-    if (deim_graph_get_tensor (graph, i)->keep_fp32)
+    if (deim_graph_get_tensor (graph, i)->keep_fp32 || deim_graph_get_tensor (graph, i)->plain)
       layouts->entries[layouts->entries[i].layout.root->id].layout.fp32 = TRUE;
   return g_steal_pointer (&layouts);
 }

@@ -17,7 +17,8 @@
  *  3. segments and places depend on the graph alone, never on the device;
  *  4. a root is stored in one precision: fp32 if any tensor in it asks for it.
  *
- * Integer tensors are plain arrays of 32-bit words and roots of their own.
+ * Integer tensors are plain arrays of 32-bit words and roots of their own. So are `plain` float tensors, row-major as
+ * in a checkpoint: to kernels one block of positions, four numbers each.
  */
 #pragma once
 
@@ -52,7 +53,7 @@ const DeimLayout *deim_layouts_get (const DeimLayouts *layouts, const DeimTensor
 gboolean deim_layouts_is_placed (const DeimLayouts *layouts, const DeimTensor *part, const DeimTensor *whole,
                                  gint channel, gint position);
 
-/* vec4s (words for integer tensors) of a root's storage. */
+/* vec4s (words for integer tensors) of a root's storage; of a plain tensor the last is filled up with anything. */
 gsize deim_layout_storage (const DeimLayout *layout, const DeimTensor *root);
 
 /* Physical channel (block * 4 + lane) of logical channel @c. */

@@ -47,6 +47,9 @@ struct _DeimOp {
   void (*reference) (const DeimNode *node, const DeimOperands *operands);
   /* Appends the dispatches of @node. NULL: the op is a pure view (slice, flatten) and has none. */
   gboolean (*dispatch) (const DeimNode *node, DeimDispatchList *list, GError **error);
+  /* Appends the nodes that make the gradients of the inputs from @dy, that of output 0, and hands them over with
+   * deim_backward_give(). NULL: nothing flows back through this op. */
+  void (*gradient) (const DeimNode *node, DeimTensor *dy, DeimBackward *backward);
   /* Multiply-adds x 2 of the published kind (convolution, linear, attention); NULL: none. */
   gdouble (*flop) (const DeimNode *node);
 };
@@ -54,6 +57,8 @@ struct _DeimOp {
 /* For builder functions (graph.c): a node with one fresh output of @shape, or NULL when any required input is NULL. */
 DeimNode *deim_graph_append (DeimGraph *graph, const DeimOp *op, DeimTensor *const *in, guint n_in, DeimShape shape,
                              DeimType type);
+/* One more output of @node, which was just appended; NULL if it is NULL. */
+DeimTensor *deim_graph_append_output (DeimGraph *graph, DeimNode *node, DeimShape shape, DeimType type);
 static inline gsize
 deim_shape_size (DeimShape s)
 {
