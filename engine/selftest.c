@@ -79,7 +79,7 @@ build (Network *n, GError **error)
   tokens->keep_fp32 = TRUE;
   output (n, tokens);
   DeimTensor *attended = deim_attention (g, linear (n, tokens, CHANNELS), linear (n, tokens, CHANNELS),
-                                         linear (n, tokens, CHANNELS), HEADS);
+                                         linear (n, tokens, CHANNELS), NULL, HEADS);
   output (n, attended);
 
   /* Selected by well separated scores, so that rounding changes no index. */

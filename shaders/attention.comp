@@ -4,6 +4,7 @@
  * attention: y = softmax (q k^T * scale) v per head, in one pass over the keys with a running maximum.
  *
  *   q, y [n][heads*HD4][tq] vec4    k, v [n][heads*HD4][tk] vec4    HD4 = blocks of a head, padded to whole vec4s
+ *   g [tk] vec4, its first lane: with GROUPS a query sees the keys of group 0 and of its own
  *
  * A lane owns one query of one head. CHUNK keys are scored at a time; with SHUFFLE every lane loads one of them
  * (CHUNK = SUBGROUP) and the subgroup passes them round, else every lane reads all of them (the same address).
@@ -15,14 +16,17 @@
 
 layout (constant_id = 4) const int HD4 = 4;
 layout (constant_id = 5) const int CHUNK = 8;
+layout (constant_id = 6) const bool GROUPS = false;
 
 READ (0, q)
 READ (1, k)
 READ (2, v)
-WRITE (3, y)
+READ (3, g)
+WRITE (4, y)
 
 layout (push_constant) uniform Push {
   Place pq, pk, pv, py;
+  int first_group;
   int tq, tk;
   float scale;
 };
@@ -40,7 +44,9 @@ main ()
     qv[b] = q (at (pq, n, head * HD4 + b, safe)) * scale;
     acc[b] = vec4 (0.0);
   }
-  float top = -3.402823466e38, sum = 0.0;
+  float top = -3.402823466e38, sum = 0.0, group = 0.0;
+  if (GROUPS)
+    group = g (first_group + safe).x;
   for (int first = 0; first < tk; first += CHUNK) {
     float s[CHUNK];
     [[unroll]] for (int c = 0; c < CHUNK; c++)
@@ -56,14 +62,22 @@ main ()
       }
     }
     float newtop = top;
-    [[unroll]] for (int c = 0; c < CHUNK; c++)
+    float theirs = 0.0;
+    if (GROUPS && SHUFFLE)
+      theirs = g (first_group + min (first + lane, tk - 1)).x;
+    [[unroll]] for (int c = 0; c < CHUNK; c++) {
+      if (GROUPS) {
+        float other = SHUFFLE ? subgroupShuffle (theirs, uint (c)) : g (first_group + min (first + c, tk - 1)).x;
+        s[c] = other == 0.0 || other == group ? s[c] : -3.402823466e38;
+      }
       if (first + c < tk)
         newtop = max (newtop, s[c]);
+    }
     float keep = exp (top - newtop);
     top = newtop;
     sum *= keep;
     [[unroll]] for (int c = 0; c < CHUNK; c++) {
-      s[c] = first + c < tk ? exp (s[c] - top) : 0.0;
+      s[c] = first + c < tk && (!GROUPS || s[c] > -3e38) ? exp (s[c] - top) : 0.0;
       sum += s[c];
     }
     [[unroll]] for (int b = 0; b < HD4; b++) {

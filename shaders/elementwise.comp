@@ -15,7 +15,7 @@
 #define MODE_UNARY 0
 #define MODE_ADD 1
 #define MODE_MUL 2
-#define MODE_CHANNEL 3 /* b [blocks][2] vec4: factor and summand of every channel */
+#define MODE_CHANNEL 3 /* b [blocks or 1][2] vec4: factor and summand of every channel; pb.block is 2 or 0 */
 layout (constant_id = 4) const int MODE = MODE_UNARY;
 layout (constant_id = 5) const int PER_LANE = 4; /* positions of an invocation */
 layout (constant_id = 6) const int ACT = ACT_NONE;
@@ -43,7 +43,7 @@ main ()
     if (p < positions) {
       vec4 v = a (at (pa, n, block, p));
       if (MODE == MODE_CHANNEL) {
-        v = v * b (pb.first + 2 * block) + b (pb.first + 2 * block + 1);
+        v = v * b (block * pb.block) + b (block * pb.block + 1);
       } else if (MODE != MODE_UNARY) {
         vec4 u = b (at (pb, n, block, p * b_step));
         if (b_splat != 0)

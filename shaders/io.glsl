@@ -13,6 +13,7 @@
  *   READ_RAW (binding, name)   uint name[index], uvec4 name4[index]
  *   WRITE (binding, name)      void name (int index, vec4 value)
  *   WRITE_RAW (binding, name)  name[index] = value, uints
+ *   UPDATE (binding, name)     name[index] += value, vec4s, never fp16: for invocations that own what they add to
  *
  * Specialization constants 0..3 are the executor's (engine/executor.c); kernels begin at 4.
  */
@@ -91,4 +92,10 @@ at (Place p, int n, int b, int i)
   layout (std430, set = 0, binding = B) writeonly buffer NAME##_block                                                  \
   {                                                                                                                    \
     uint NAME[];                                                                                                       \
+  };
+
+#define UPDATE(B, NAME)                                                                                                \
+  layout (std430, set = 0, binding = B) buffer NAME##_block                                                            \
+  {                                                                                                                    \
+    vec4 NAME[];                                                                                                       \
   };

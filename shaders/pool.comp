@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #version 450
 /*
- * pool: maximum, or mean over kernel^2 (places outside count), of a square window.
+ * pool: maximum, or scaled sum (places outside count), of a square window.
  *
  *   x [n][blocks][ih*iw] vec4    y [n][blocks][oh*ow] vec4
  */
@@ -19,6 +19,7 @@ layout (push_constant) uniform Push {
   int iw, ih, ow, positions;
   int stride, pad_top, pad_left;
   float pad_value; /* what a place outside counts as */
+  float scale;     /* of a mean: 1 / kernel^2 */
 };
 
 void
@@ -38,5 +39,5 @@ main ()
       vec4 u = inside ? x (at (px, n, block, iy * iw + ix)) : vec4 (pad_value);
       v = MAXIMUM ? max (v, u) : v + u;
     }
-  y (at (py, n, block, p), MAXIMUM ? v : v / float (KERNEL * KERNEL));
+  y (at (py, n, block, p), MAXIMUM ? v : v * scale);
 }

@@ -308,13 +308,13 @@ norm_weight (Wrong *w)
 static DeimTensor *
 attention_heads (Wrong *w)
 {
-  return deim_attention (w->graph, w->tokens, w->tokens, w->tokens, 3);
+  return deim_attention (w->graph, w->tokens, w->tokens, w->tokens, NULL, 3);
 }
 
 static DeimTensor *
 attention_keys (Wrong *w)
 {
-  return deim_attention (w->graph, w->tokens, w->map, w->map, 2);
+  return deim_attention (w->graph, w->tokens, w->map, w->map, NULL, 2);
 }
 
 static DeimTensor *

@@ -364,7 +364,7 @@ test_attention (void)
   Case c;
   case_init (&c);
   DeimTensor *q = operand (&c, 1, 2, 6, 1, 3), *k = operand (&c, 2, 2, 6, 1, 5), *v = operand (&c, 3, 2, 6, 1, 5);
-  DeimTensor *y = deim_attention (c.graph, q, k, v, 2);
+  DeimTensor *y = deim_attention (c.graph, q, k, v, NULL, 2);
   g_assert_cmpfloat (y->producer->op->flop (y->producer), ==, 4.0 * 2 * 3 * 5 * 6);
   expect (&c, y, expected_attention);
 }

@@ -128,7 +128,7 @@ deim_block_self_attention (DeimGraph *graph, DeimTensor *x, DeimTensor *pos, con
                                deim_param_rows (graph, "in_proj_bias", 2 * d, d));
   DeimTensor *q = deim_slice (graph, qk, TRUE, 0, d);
   DeimTensor *k = deim_slice (graph, qk, TRUE, d, d);
-  DeimTensor *y = deim_block_linear (graph, deim_attention (graph, q, k, v, DEIM_HEADS), "out_proj", d);
+  DeimTensor *y = deim_block_linear (graph, deim_attention (graph, q, k, v, NULL, DEIM_HEADS), "out_proj", d);
   deim_graph_tap (graph, y, NULL);
   deim_graph_pop_scope (graph);
   return y;

@@ -2,35 +2,48 @@
 /*
  * attention.c - softmax (q k^T / sqrt (d / heads)) v per head: the middle of
  * torch.nn.MultiheadAttention, between its input and output projections.
- * Operands: q [n, d, 1, Tq], k and v [n, d, 1, Tk]. Head i has channels
- * i * d / heads and following.
+ * Operands: q [n, d, 1, Tq], k and v [n, d, 1, Tk], groups [1, 1, 1, T] or
+ * NULL. Head i has channels i * d / heads and following. With groups (Tq = Tk
+ * = T) a query sees the keys of group 0 and those of its own group: the
+ * denoising queries of training, which see the others but not each other.
+ * Gradients: attention-grad.c.
  */
 #include "engine/ops/util.h"
 
 extern const DeimOp deim_op_attention;
 
+void
+deim_attention_weights (const gfloat *q, const gfloat *k, const gfloat *groups, gint hd, gint tq, gint tk, gint i,
+                        gdouble *ret_p)
+{
+  for (gint j = 0; j < tk; j++)
+    ret_p[j] = groups && groups[j] != 0 && groups[j] != groups[i] ? -INFINITY : 0;
+  for (gint c = 0; c < hd; c++) {
+    gdouble qc = q[(gsize) c * (gsize) tq + (gsize) i] / sqrt (hd);
+    for (gint j = 0; j < tk; j++)
+      ret_p[j] += qc * k[(gsize) c * (gsize) tk + (gsize) j];
+  }
+  gdouble most = ret_p[0], sum = 0;
+  for (gint j = 1; j < tk; j++)
+    most = MAX (most, ret_p[j]);
+  for (gint j = 0; j < tk; j++)
+    sum += ret_p[j] = exp (ret_p[j] - most);
+  for (gint j = 0; j < tk; j++)
+    ret_p[j] /= sum;
+}
+
 /* One head: q [hd][Tq], k and v [hd][Tk] -> out [hd][Tq]. */
 static void
-attend (const gfloat *q, const gfloat *k, const gfloat *v, gfloat *out, gint hd, gint tq, gint tk, gdouble *p)
+attend (const gfloat *q, const gfloat *k, const gfloat *v, const gfloat *groups, gfloat *out, gint hd, gint tq, gint tk,
+        gdouble *p)
 {
   for (gint i = 0; i < tq; i++) {
-    for (gint j = 0; j < tk; j++)
-      p[j] = 0;
-    for (gint c = 0; c < hd; c++) {
-      gdouble qc = q[(gsize) c * (gsize) tq + (gsize) i] / sqrt (hd);
-      for (gint j = 0; j < tk; j++)
-        p[j] += qc * k[(gsize) c * (gsize) tk + (gsize) j];
-    }
-    gdouble most = p[0], sum = 0;
-    for (gint j = 1; j < tk; j++)
-      most = MAX (most, p[j]);
-    for (gint j = 0; j < tk; j++)
-      sum += p[j] = exp (p[j] - most);
+    deim_attention_weights (q, k, groups, hd, tq, tk, i, p);
     for (gint c = 0; c < hd; c++) {
       gdouble value = 0;
       for (gint j = 0; j < tk; j++)
         value += p[j] * v[(gsize) c * (gsize) tk + (gsize) j];
-      out[(gsize) c * (gsize) tq + (gsize) i] = (gfloat) (value / sum);
+      out[(gsize) c * (gsize) tq + (gsize) i] = (gfloat) value;
     }
   }
 }
@@ -43,8 +56,8 @@ attention_reference (const DeimNode *node, const DeimOperands *operands)
   g_autofree gdouble *p = g_new (gdouble, tk);
   for (gint head = 0; head < q.n * heads; head++) { /* batch entries are further heads: [n][heads][hd][T] */
     gsize at_q = (gsize) head * (gsize) hd * (gsize) q.w, at_k = (gsize) head * (gsize) hd * (gsize) tk;
-    attend (operands->in[0] + at_q, operands->in[1] + at_k, operands->in[2] + at_k, operands->out[0] + at_q, hd, q.w,
-            tk, p);
+    attend (operands->in[0] + at_q, operands->in[1] + at_k, operands->in[2] + at_k, operands->in[3],
+            operands->out[0] + at_q, hd, q.w, tk, p);
   }
 }
 
@@ -57,41 +70,45 @@ attention_flop (const DeimNode *node)
 
 /* ---------------------------------------------------------------- dispatch */
 
-/* Heads are whole blocks: the projections pad a head of 14 channels to 16. */
+void
+deim_attention_heads (DeimChannelSolver *solver, const DeimTensor *tensor, gint heads)
+{
+  gint width = tensor->shape.c / heads;
+  if (width % 4 == 0)
+    deim_channels_dense (solver, tensor);
+  else
+    for (gint h = 0; h < heads; h++)
+      deim_channels_cut (solver, tensor, h * width);
+}
+
 static void
 attention_channels (const DeimNode *node, DeimChannelSolver *solver)
 {
-  gint width = node->out[0]->shape.c / node->attrs.attention.heads;
-  if (width % 4 == 0) {
-    for (guint i = 0; i < 3; i++)
-      deim_channels_dense (solver, node->in[i]);
-    deim_channels_dense (solver, node->out[0]);
-    return;
-  }
-  for (gint h = 0; h < node->attrs.attention.heads; h++) {
-    for (guint i = 0; i < 3; i++)
-      deim_channels_cut (solver, node->in[i], h * width);
-    deim_channels_cut (solver, node->out[0], h * width);
-  }
+  for (guint i = 0; i < 3; i++)
+    deim_attention_heads (solver, node->in[i], node->attrs.attention.heads);
+  deim_attention_heads (solver, node->out[0], node->attrs.attention.heads);
 }
 
 static gboolean
 attention_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
 {
-  DeimTensor *q = node->in[0], *k = node->in[1], *v = node->in[2], *y = node->out[0];
+  DeimTensor *q = node->in[0], *k = node->in[1], *v = node->in[2], *groups = node->in[3], *y = node->out[0];
   gint heads = node->attrs.attention.heads, width = q->shape.c / heads;
   DeimDispatch *d = deim_dispatch_append (list, "attention");
   d->shuffle = list->device.shuffle;
   deim_dispatch_bind (d, DEIM_BIND_READ, q);
   deim_dispatch_bind (d, DEIM_BIND_READ, k);
   deim_dispatch_bind (d, DEIM_BIND_READ, v);
+  deim_dispatch_bind (d, DEIM_BIND_READ, groups ? groups : v);
   deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
   deim_dispatch_spec (d, (guint32) (width + 3) / 4);
   deim_dispatch_spec (d, d->shuffle ? list->device.subgroup_size : 8);
+  deim_dispatch_spec (d, groups != NULL);
   deim_dispatch_push_place (d, list, q);
   deim_dispatch_push_place (d, list, k);
   deim_dispatch_push_place (d, list, v);
   deim_dispatch_push_place (d, list, y);
+  deim_dispatch_push_int (d, groups ? deim_dispatch_layout (list, groups)->first : 0);
   deim_dispatch_push_int (d, q->shape.w);
   deim_dispatch_push_int (d, k->shape.w);
   deim_dispatch_push_float (d, (gfloat) (1.0 / sqrt (width)));
@@ -107,16 +124,17 @@ attention_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error
 const DeimOp deim_op_attention = {
   .name = "attention",
   .reference = attention_reference,
+  .gradient = deim_attention_gradient,
   .flop = attention_flop,
   .channels = attention_channels,
   .dispatch = attention_dispatch,
 };
 
 DeimTensor *
-deim_attention (DeimGraph *graph, DeimTensor *q, DeimTensor *k, DeimTensor *v, gint heads)
+deim_attention (DeimGraph *graph, DeimTensor *q, DeimTensor *k, DeimTensor *v, DeimTensor *groups, gint heads)
 {
   const DeimOp *op = &deim_op_attention;
-  DeimTensor *in[3] = { q, k, v };
+  DeimTensor *in[4] = { q, k, v, groups };
   if (!deim_op_ready (graph, op, in, 3))
     return NULL;
   DeimShape s = q->shape, t = k->shape;
@@ -133,7 +151,11 @@ deim_attention (DeimGraph *graph, DeimTensor *q, DeimTensor *k, DeimTensor *v, g
     deim_op_fail_shapes (graph, op, q, NULL, what);
     return NULL;
   }
-  DeimNode *node = deim_graph_append (graph, op, in, 3, s, DEIM_TYPE_FLOAT);
+  if (groups && (s.w != t.w || !deim_shape_equal (groups->shape, (DeimShape){ 1, 1, 1, s.w }))) {
+    deim_op_fail_shapes (graph, op, q, groups, "groups are one number for each of as many queries as keys");
+    return NULL;
+  }
+  DeimNode *node = deim_graph_append (graph, op, in, 4, s, DEIM_TYPE_FLOAT);
   if (!node)
     return NULL;
   node->attrs.attention.heads = heads;

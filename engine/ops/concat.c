@@ -3,6 +3,7 @@
  * concat.c - torch.cat of up to DEIM_MAX_INPUTS tensors, along channels of
  * maps [n, c, h, w] or along positions of tokens [n, c, 1, T].
  */
+#include "engine/graph/differentiate.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/util.h"
 #include <string.h>
@@ -33,6 +34,21 @@ concat_place (const DeimNode *node, guint operand, gint *channel, gint *position
       *channel += node->in[i]->shape.c;
     else
       *position += node->in[i]->shape.w;
+}
+
+static void
+concat_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *backward)
+{
+  gboolean channels = node->attrs.concat.channels;
+  for (guint i = 0; i < node->n_in; i++) {
+    DeimShape part = node->in[i]->shape;
+    gint channel, position;
+    concat_place (node, i, &channel, &position);
+    if (deim_backward_wants (backward, node->in[i]))
+      deim_backward_give (backward, node->in[i],
+                          deim_slice (deim_backward_graph (backward), dy, channels, channels ? channel : position,
+                                      channels ? part.c : part.w));
+  }
 }
 
 /* ---------------------------------------------------------------- dispatch */
@@ -71,6 +87,7 @@ const DeimOp deim_op_concat = {
   .kind = DEIM_OP_JOIN,
   .place = concat_place,
   .reference = concat_reference,
+  .gradient = concat_gradient,
   .channels = concat_channels,
   .dispatch = concat_dispatch,
 };

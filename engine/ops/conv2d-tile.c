@@ -53,21 +53,21 @@ choose_tile (const Tile *choice, guint n, gint blocks, gint positions, gint batc
 }
 
 static void
-append_sum (const DeimNode *node, DeimDispatchList *list, gint parts, gint slices)
+append_sum (const DeimConvWork *work, DeimDispatchList *list, gint parts, gint slices)
 {
-  DeimTensor *y = node->out[0], *r = deim_conv2d_get_residual (node);
+  DeimTensor *y = work->y, *r = work->residual;
   gint positions = y->shape.h * y->shape.w, blocks = deim_dispatch_layout (list, y)->blocks;
   DeimDispatch *d = deim_dispatch_append (list, "conv_sum");
   deim_dispatch_bind_scratch (d, DEIM_BIND_READ, parts);
   deim_dispatch_bind (d, DEIM_BIND_READ, r);
   deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
-  deim_dispatch_spec (d, node->attrs.conv.epilogue.act);
+  deim_dispatch_spec (d, work->epilogue.act);
   deim_dispatch_push_place (d, list, y);
   deim_dispatch_push_place (d, list, r);
   deim_dispatch_push_int (d, positions);
   deim_dispatch_push_int (d, blocks);
   deim_dispatch_push_int (d, slices);
-  deim_conv2d_push_epilogue (d, &node->attrs.conv.epilogue);
+  deim_conv2d_push_epilogue (d, &work->epilogue);
   deim_dispatch_cover (d, list, positions, blocks, y->shape.n);
 }
 
@@ -75,20 +75,20 @@ append_sum (const DeimNode *node, DeimDispatchList *list, gint parts, gint slice
 static const Tile matrix_tiles[] = { { 16, 64, 0, 0 }, { 8, 64, 0, 0 } };
 
 static gboolean
-suits_matrices (const DeimNode *node, const DeimDispatchList *list)
+suits_matrices (const DeimConvWork *work, const DeimDispatchList *list)
 {
-  return list->device.matrices && deim_dispatch_is_half (list, node->in[0]) &&
-         deim_dispatch_layout (list, node->out[0])->blocks > matrix_tiles[1].co4 / 2 &&
+  return list->device.matrices && deim_dispatch_is_half (list, work->x) &&
+         deim_dispatch_layout (list, work->y)->blocks > matrix_tiles[1].co4 / 2 &&
          4 * list->device.subgroup_size <= list->device.max_local;
 }
 
 void
-deim_conv2d_dispatch_tiles (const DeimNode *node, DeimDispatchList *list)
+deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list)
 {
-  DeimTensor *x = node->in[0], *y = node->out[0], *r = deim_conv2d_get_residual (node);
+  DeimTensor *x = work->x, *y = work->y, *r = work->residual;
   gint positions = y->shape.h * y->shape.w, blocks = deim_dispatch_layout (list, y)->blocks;
-  gint steps = node->in[1]->shape.h * node->in[1]->shape.w * deim_dispatch_layout (list, x)->blocks;
-  gboolean matrices = suits_matrices (node, list);
+  gint steps = work->kernel * work->kernel * deim_dispatch_layout (list, x)->blocks;
+  gboolean matrices = suits_matrices (work, list);
   const Tile *tile = matrices ? choose_tile (matrix_tiles, G_N_ELEMENTS (matrix_tiles), blocks, positions, y->shape.n)
                               : choose_tile (tiles, G_N_ELEMENTS (tiles), blocks, positions, y->shape.n);
   gint groups = count_groups (tile, blocks, positions, y->shape.n);
@@ -98,9 +98,10 @@ deim_conv2d_dispatch_tiles (const DeimNode *node, DeimDispatchList *list)
   gsize part_bytes = (gsize) y->shape.n * (gsize) slices * (gsize) blocks * (gsize) positions * 16;
   gint parts = slices == 1 ? -1 : deim_dispatch_add_scratch (list, part_bytes);
 
+  DeimPanels panels = deim_conv2d_make_panels (work, list, tile->co4);
   DeimDispatch *d = deim_dispatch_append (list, matrices ? "conv_coopmat" : "conv_tile");
   deim_dispatch_bind (d, DEIM_BIND_READ, x);
-  deim_dispatch_bind_blob (d, deim_conv2d_add_panels (node, list, tile->co4));
+  deim_conv2d_bind_panels (d, panels);
   deim_dispatch_bind (d, DEIM_BIND_READ, r);
   if (slices == 1)
     deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
@@ -108,8 +109,8 @@ deim_conv2d_dispatch_tiles (const DeimNode *node, DeimDispatchList *list)
     deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, parts);
   deim_dispatch_spec (d, (guint32) tile->co4);
   deim_dispatch_spec (d, (guint32) tile->positions);
-  deim_dispatch_spec (d, deim_conv2d_is_pointwise (node));
-  deim_dispatch_spec (d, node->attrs.conv.epilogue.act);
+  deim_dispatch_spec (d, work->pointwise);
+  deim_dispatch_spec (d, work->epilogue.act);
   deim_dispatch_spec (d, (guint32) slices);
   if (matrices) {
     deim_dispatch_spec (d, list->device.matrix_m);
@@ -130,12 +131,13 @@ deim_conv2d_dispatch_tiles (const DeimNode *node, DeimDispatchList *list)
     deim_dispatch_push_int (d, blocks * positions);
   }
   deim_dispatch_push_place (d, list, r);
-  deim_conv2d_push_geometry (d, list, node);
-  deim_conv2d_push_epilogue (d, &node->attrs.conv.epilogue);
+  deim_conv2d_push_geometry (d, list, work);
+  deim_conv2d_push_epilogue (d, &work->epilogue);
   deim_dispatch_push_int (d, slice_steps);
   d->groups[0] = (guint) divide_up (blocks, tile->co4);
   d->groups[1] = (guint) divide_up (positions, tile->positions);
   d->groups[2] = (guint) (y->shape.n * slices);
+  d->flop = work->flop;
   if (slices > 1)
-    append_sum (node, list, parts, slices);
+    append_sum (work, list, parts, slices);
 }

@@ -148,11 +148,12 @@ deim_conv2d_push_epilogue (DeimDispatch *d, const DeimEpilogue *e)
   deim_dispatch_push_float (d, e->shift);
 }
 
-gint
-deim_conv2d_add_panels (const DeimNode *node, DeimDispatchList *list, gint co4)
+/* The same as shaders/pack_conv.comp, here and once. */
+static gint
+add_panels (const DeimConvWork *work, DeimDispatchList *list, gint co4)
 {
-  const DeimLayout *in = deim_dispatch_layout (list, node->in[0]), *out = deim_dispatch_layout (list, node->out[0]);
-  const DeimTensor *weight = node->in[1], *bias = node->in[2];
+  const DeimLayout *in = deim_dispatch_layout (list, work->x), *out = deim_dispatch_layout (list, work->y);
+  const DeimTensor *weight = work->weight, *bias = work->bias;
   gint taps = weight->shape.h * weight->shape.w, channels = weight->shape.c;
   gint panels = (out->blocks + co4 - 1) / co4, wide = 4 * co4;
   gsize steps = (gsize) (taps * in->blocks + 1) / 2 * 2;
@@ -176,74 +177,121 @@ deim_conv2d_add_panels (const DeimNode *node, DeimDispatchList *list, gint co4)
   return deim_dispatch_add_blob (list, packed, panel * panels, FALSE);
 }
 
-DeimTensor *
-deim_conv2d_get_residual (const DeimNode *node)
+static DeimConvPacking
+packing_of (const DeimConvWork *work)
 {
-  return node->n_in > 3 && node->in[3] ? node->in[3] : node->in[0];
+  return (DeimConvPacking){ work->weight, work->bias, work->x, work->y, work->transposed, 0, 0, 1 };
 }
 
-gboolean
-deim_conv2d_is_pointwise (const DeimNode *node)
+DeimPanels
+deim_conv2d_make_panels (const DeimConvWork *work, DeimDispatchList *list, gint co4)
 {
-  const DeimConvAttrs *a = &node->attrs.conv;
-  return node->in[1]->shape.h == 1 && a->stride == 1 && a->pad_top + a->pad_left + a->pad_bottom + a->pad_right == 0;
+  DeimConvPacking packing = packing_of (work);
+  if (work->weight->plain)
+    return (DeimPanels){ -1, deim_conv2d_pack_dense (list, &packing, co4) };
+  return (DeimPanels){ add_panels (work, list, co4), -1 };
 }
 
 void
-deim_conv2d_push_geometry (DeimDispatch *d, const DeimDispatchList *list, const DeimNode *node)
+deim_conv2d_bind_panels (DeimDispatch *d, DeimPanels panels)
+{
+  if (panels.blob >= 0)
+    deim_dispatch_bind_blob (d, panels.blob);
+  else
+    deim_dispatch_bind_scratch (d, DEIM_BIND_READ, panels.scratch);
+}
+
+DeimConvWork
+deim_conv2d_work (const DeimNode *node)
 {
   const DeimConvAttrs *a = &node->attrs.conv;
-  DeimShape x = node->in[0]->shape, y = node->out[0]->shape;
+  gint kernel = node->in[1]->shape.h, pads = a->pad_top + a->pad_left + a->pad_bottom + a->pad_right;
+  return (DeimConvWork){
+    .x = node->in[0],
+    .y = node->out[0],
+    .residual = node->n_in > 3 && node->in[3] ? node->in[3] : node->in[0],
+    .weight = node->in[1],
+    .bias = node->in[2],
+    .kernel = kernel,
+    .stride = a->stride,
+    .pad_top = a->pad_top,
+    .pad_left = a->pad_left,
+    .pointwise = kernel == 1 && a->stride == 1 && pads == 0,
+    .epilogue = a->epilogue,
+    .flop = conv2d_flop (node),
+  };
+}
+
+void
+deim_conv2d_push_geometry (DeimDispatch *d, const DeimDispatchList *list, const DeimConvWork *work)
+{
+  DeimShape x = work->x->shape, y = work->y->shape;
   deim_dispatch_push_int (d, x.w);
   deim_dispatch_push_int (d, x.h);
   deim_dispatch_push_int (d, y.w);
   deim_dispatch_push_int (d, y.h * y.w);
-  deim_dispatch_push_int (d, deim_dispatch_layout (list, node->in[0])->blocks);
-  deim_dispatch_push_int (d, deim_dispatch_layout (list, node->out[0])->blocks);
-  deim_dispatch_push_int (d, node->in[1]->shape.h);
-  deim_dispatch_push_int (d, a->stride);
-  deim_dispatch_push_int (d, a->pad_top);
-  deim_dispatch_push_int (d, a->pad_left);
+  deim_dispatch_push_int (d, deim_dispatch_layout (list, work->x)->blocks);
+  deim_dispatch_push_int (d, deim_dispatch_layout (list, work->y)->blocks);
+  deim_dispatch_push_int (d, work->kernel);
+  deim_dispatch_push_int (d, work->stride);
+  deim_dispatch_push_int (d, work->pad_top);
+  deim_dispatch_push_int (d, work->pad_left);
 }
 
-static void
-dispatch_dense (const DeimNode *node, DeimDispatchList *list)
+gint
+deim_conv2d_panel_blocks (const DeimDispatchList *list, const DeimTensor *y)
 {
-  DeimTensor *x = node->in[0], *y = node->out[0], *r = deim_conv2d_get_residual (node);
-  const DeimConvAttrs *a = &node->attrs.conv;
+  gint blocks = deim_dispatch_layout (list, y)->blocks;
+  return blocks == 1 ? 1 : blocks == 2 ? 2 : 4;
+}
+
+/* By shaders/conv.comp. */
+static void
+dispatch_rows (const DeimConvWork *work, DeimDispatchList *list)
+{
+  DeimTensor *x = work->x, *y = work->y, *r = work->residual;
   const DeimLayout *out = deim_dispatch_layout (list, y);
   gint positions = y->shape.h * y->shape.w;
-  gint co4 = out->blocks == 1 ? 1 : out->blocks == 2 ? 2 : 4, px = 4;
+  gint co4 = deim_conv2d_panel_blocks (list, y), px = 4;
+  DeimPanels panels = deim_conv2d_make_panels (work, list, co4);
 
   DeimDispatch *d = deim_dispatch_append (list, "conv");
   d->shuffle = list->device.shuffle;
   deim_dispatch_bind (d, DEIM_BIND_READ, x);
-  deim_dispatch_bind_blob (d, deim_conv2d_add_panels (node, list, co4));
+  deim_conv2d_bind_panels (d, panels);
   deim_dispatch_bind (d, DEIM_BIND_READ, r);
   deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
   deim_dispatch_spec (d, (guint32) co4);
   deim_dispatch_spec (d, (guint32) px);
-  deim_dispatch_spec (d, deim_conv2d_is_pointwise (node));
-  deim_dispatch_spec (d, a->epilogue.act);
+  deim_dispatch_spec (d, work->pointwise);
+  deim_dispatch_spec (d, work->epilogue.act);
   deim_dispatch_push_place (d, list, x);
   deim_dispatch_push_place (d, list, y);
   deim_dispatch_push_place (d, list, r);
-  deim_conv2d_push_geometry (d, list, node);
-  deim_conv2d_push_epilogue (d, &a->epilogue);
+  deim_conv2d_push_geometry (d, list, work);
+  deim_conv2d_push_epilogue (d, &work->epilogue);
   /* Panels in x: workgroups that run at the same time then read the same positions (perf/FINDINGS.md, section 4). */
   d->groups[0] = (guint) ((out->blocks + co4 - 1) / co4);
   d->groups[1] = ((guint) positions + d->local_size * (guint) px - 1) / (d->local_size * (guint) px);
   d->groups[2] = (guint) y->shape.n;
+  d->flop = work->flop;
 }
 
-static void
-dispatch_depthwise (const DeimNode *node, DeimDispatchList *list)
+void
+deim_conv2d_dispatch_dense (const DeimConvWork *work, DeimDispatchList *list)
 {
-  DeimTensor *x = node->in[0], *y = node->out[0], *r = deim_conv2d_get_residual (node);
-  const DeimTensor *weight = node->in[1], *bias = node->in[2];
-  const DeimConvAttrs *a = &node->attrs.conv;
-  const DeimLayout *layout = deim_dispatch_layout (list, y);
-  gint k = weight->shape.h, vec4s = 1 + k * k, rows = 4;
+  if (list->device.cpu)
+    dispatch_rows (work, list);
+  else
+    deim_conv2d_dispatch_tiles (work, list);
+}
+
+static gint
+add_depthwise_panels (const DeimConvWork *work, DeimDispatchList *list)
+{
+  const DeimTensor *weight = work->weight, *bias = work->bias;
+  const DeimLayout *layout = deim_dispatch_layout (list, work->y);
+  gint k = weight->shape.h, vec4s = 1 + k * k;
   g_autofree gfloat *packed = g_new0 (gfloat, (gsize) layout->blocks * vec4s * 4);
   for (gint p = 0; p < layout->blocks * 4; p++) {
     gint c = deim_layout_logical (layout, p);
@@ -254,17 +302,31 @@ dispatch_depthwise (const DeimNode *node, DeimDispatchList *list)
     for (gint t = 0; t < k * k; t++)
       to[4 * (1 + t)] = weight->data[(gsize) c * k * k + t];
   }
+  return deim_dispatch_add_blob (list, packed, (gsize) layout->blocks * vec4s * 4, FALSE);
+}
+
+void
+deim_conv2d_dispatch_depthwise (const DeimConvWork *work, DeimDispatchList *list)
+{
+  DeimTensor *x = work->x, *y = work->y, *r = work->residual;
+  const gint rows = 4;
+  DeimConvPacking packing = packing_of (work);
+  DeimPanels panels = { -1, -1 };
+  if (work->weight->plain)
+    panels.scratch = deim_conv2d_pack_depthwise (list, &packing);
+  else
+    panels.blob = add_depthwise_panels (work, list);
 
   DeimDispatch *d = deim_dispatch_append (list, "depthwise");
   d->shuffle = list->device.shuffle;
   deim_dispatch_bind (d, DEIM_BIND_READ, x);
-  deim_dispatch_bind_blob (d, deim_dispatch_add_blob (list, packed, (gsize) layout->blocks * vec4s * 4, FALSE));
+  deim_conv2d_bind_panels (d, panels);
   deim_dispatch_bind (d, DEIM_BIND_READ, r);
   deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
-  deim_dispatch_spec (d, (guint32) k);
-  deim_dispatch_spec (d, (guint32) a->stride);
+  deim_dispatch_spec (d, (guint32) work->kernel);
+  deim_dispatch_spec (d, (guint32) work->stride);
   deim_dispatch_spec (d, (guint32) rows);
-  deim_dispatch_spec (d, a->epilogue.act);
+  deim_dispatch_spec (d, work->epilogue.act);
   deim_dispatch_push_place (d, list, x);
   deim_dispatch_push_place (d, list, y);
   deim_dispatch_push_place (d, list, r);
@@ -272,34 +334,33 @@ dispatch_depthwise (const DeimNode *node, DeimDispatchList *list)
   deim_dispatch_push_int (d, x->shape.h);
   deim_dispatch_push_int (d, y->shape.w);
   deim_dispatch_push_int (d, y->shape.h);
-  deim_dispatch_push_int (d, a->pad_top);
-  deim_dispatch_push_int (d, a->pad_left);
-  deim_conv2d_push_epilogue (d, &a->epilogue);
+  deim_dispatch_push_int (d, work->pad_top);
+  deim_dispatch_push_int (d, work->pad_left);
+  deim_conv2d_push_epilogue (d, &work->epilogue);
   if (!list->device.cpu)
     d->local_size = MAX (64, list->device.subgroup_size);
   guint lanes = (guint) (y->shape.w * ((y->shape.h + rows - 1) / rows));
-  d->groups[0] = (guint) layout->blocks;
+  d->groups[0] = (guint) deim_dispatch_layout (list, y)->blocks;
   d->groups[1] = (lanes + d->local_size - 1) / d->local_size;
   d->groups[2] = (guint) y->shape.n;
+  d->flop = work->flop;
 }
 
 static gboolean
 conv2d_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
 {
-  guint first = list->dispatches->len;
+  DeimConvWork work = deim_conv2d_work (node);
   if (node->attrs.conv.groups > 1)
-    dispatch_depthwise (node, list);
-  else if (list->device.cpu)
-    dispatch_dense (node, list);
+    deim_conv2d_dispatch_depthwise (&work, list);
   else
-    deim_conv2d_dispatch_tiles (node, list);
-  g_array_index (list->dispatches, DeimDispatch, first).flop = conv2d_flop (node);
+    deim_conv2d_dispatch_dense (&work, list);
   return TRUE;
 }
 
 const DeimOp deim_op_conv2d = {
   .name = "conv2d",
   .reference = conv2d_reference,
+  .gradient = deim_conv2d_gradient,
   .flop = conv2d_flop,
   .channels = conv2d_channels,
   .dispatch = conv2d_dispatch,

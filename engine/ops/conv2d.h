@@ -1,23 +1,62 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* conv2d.h - what the kernels of a convolution share on the host's side. Nodes are those of deim_conv2d(). */
+/* conv2d.h - what the kernels of a convolution, and of its gradients, share on the host's side. */
 #pragma once
 
 #include "engine/ops/dispatch.h"
 
-/*
- * Adds the weights of a dense convolution as panels (shaders/conv.comp): per @co4 blocks of output channels the biases,
- * then the weights [tap][ci4][lane][co], and a step of zeros where the number of steps (tap, ci4) is odd.
- */
-gint deim_conv2d_add_panels (const DeimNode *node, DeimDispatchList *list, gint co4);
+/* A convolution as its kernels do it: deim_conv2d() itself, or the gradient of its input. */
+typedef struct {
+  DeimTensor *x, *y;
+  DeimTensor *residual;      /* x, to have something to bind, where there is none */
+  DeimTensor *weight, *bias; /* bias: or NULL */
+  gboolean transposed;       /* rows of the weight are channels of x, its taps in reverse order (plain weights only) */
+  gint kernel, stride, pad_top, pad_left;
+  gboolean pointwise; /* 1x1, stride 1, no padding */
+  DeimEpilogue epilogue;
+  gdouble flop;
+} DeimConvWork;
 
-/* The residual; the input, to have something to bind, where there is none. */
-DeimTensor *deim_conv2d_get_residual (const DeimNode *node);
-/* 1x1, stride 1, no padding. */
-gboolean deim_conv2d_is_pointwise (const DeimNode *node);
+/* Of a node of deim_conv2d(). */
+DeimConvWork deim_conv2d_work (const DeimNode *node);
+
+/* Weights in the order in which a kernel reads them: a blob that is packed here, or scratch that a dispatch packs in
+ * every run, where the weight is plain; -1: the other. */
+typedef struct {
+  gint blob, scratch;
+} DeimPanels;
+
+/*
+ * The weights of a dense convolution as panels (shaders/conv.comp): per @co4 blocks of output channels the biases,
+ * then the weights [tap][ci4][lane][co], and a step of zeros where the number of steps (tap, ci4) is odd. May append a
+ * dispatch.
+ */
+DeimPanels deim_conv2d_make_panels (const DeimConvWork *work, DeimDispatchList *list, gint co4);
+void deim_conv2d_bind_panels (DeimDispatch *d, DeimPanels panels);
 
 /* The push constants iw .. pad_left, and residual .. shift, of the kernels of dense convolutions. */
-void deim_conv2d_push_geometry (DeimDispatch *d, const DeimDispatchList *list, const DeimNode *node);
+void deim_conv2d_push_geometry (DeimDispatch *d, const DeimDispatchList *list, const DeimConvWork *work);
 void deim_conv2d_push_epilogue (DeimDispatch *d, const DeimEpilogue *epilogue);
 
+/* Blocks of output channels in a panel of shaders/conv.comp, for the output @y. */
+gint deim_conv2d_panel_blocks (const DeimDispatchList *list, const DeimTensor *y);
+
+/* By the kernel that suits the device. */
+void deim_conv2d_dispatch_dense (const DeimConvWork *work, DeimDispatchList *list);
+void deim_conv2d_dispatch_depthwise (const DeimConvWork *work, DeimDispatchList *list);
 /* A dense convolution by shaders/conv_tile.comp (conv2d-tile.c). */
-void deim_conv2d_dispatch_tiles (const DeimNode *node, DeimDispatchList *list);
+void deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list);
+
+/* Which weights shaders/pack_conv.comp packs. */
+typedef struct {
+  DeimTensor *weight, *bias;   /* plain; bias: or NULL */
+  DeimTensor *x, *y;           /* of the convolution that reads the panels: their channels are columns and rows; */
+  gboolean transposed;         /* or rows and columns, with the taps in reverse order */
+  gint first_y, first_x, step; /* which taps: first, first + step, ..; 0, 0, 1 for all of them */
+} DeimConvPacking;
+
+/* -> scratch: panels of dense kernels, or of shaders/depthwise.comp (conv2d-pack.c). */
+gint deim_conv2d_pack_dense (DeimDispatchList *list, const DeimConvPacking *packing, gint co4);
+gint deim_conv2d_pack_depthwise (DeimDispatchList *list, const DeimConvPacking *packing);
+
+/* The op's gradient (conv2d-grad.c). */
+void deim_conv2d_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *backward);

@@ -7,7 +7,8 @@
  *
  * Operands: value [n, d, 1, S], S = sum of h*w; offsets [n, heads*P*2, 1, Q]
  * in the order [head][point][x, y]; weights before the softmax
- * [n, heads*P, 1, Q]; refs [n, 4, 1, Q] cxcywh -> [n, d, 1, Q].
+ * [n, heads*P, 1, Q]; refs [n, 4, 1, Q] cxcywh -> [n, d, 1, Q]. Gradients:
+ * deform_attn-grad.c.
  */
 #include "engine/ops/util.h"
 
@@ -143,6 +144,7 @@ deform_attn_dispatch (const DeimNode *node, DeimDispatchList *list, GError **err
 const DeimOp deim_op_deform_attn = {
   .name = "deform_attn",
   .reference = deform_attn_reference,
+  .gradient = deim_deform_attn_gradient,
   .dispatch = deform_attn_dispatch,
 };
 

@@ -139,6 +139,39 @@ deim_dispatch_layout (const DeimDispatchList *list, const DeimTensor *tensor)
   return deim_layouts_get (list->layouts, tensor);
 }
 
+DeimExtent
+deim_dispatch_extent (const DeimDispatchList *list, const DeimTensor *tensor)
+{
+  const DeimLayout *layout = deim_layouts_get (list->layouts, tensor);
+  if (tensor->plain)
+    return (DeimExtent){ layout->block_stride, 1, 1 };
+  return (DeimExtent){ tensor->shape.h * tensor->shape.w, layout->blocks, tensor->shape.n };
+}
+
+gint
+deim_dispatch_add_channel_map (DeimDispatchList *list, const DeimTensor *tensor)
+{
+  const DeimLayout *layout = deim_layouts_get (list->layouts, tensor);
+  gsize n = (gsize) layout->blocks * 4;
+  g_autofree gfloat *map = g_new (gfloat, n);
+  for (gsize p = 0; p < n; p++)
+    map[p] = (gfloat) deim_layout_logical (layout, (gint) p);
+  return deim_dispatch_add_blob (list, map, n, TRUE);
+}
+
+void
+deim_dispatch_zeros (DeimDispatchList *list, DeimTensor *tensor)
+{
+  const gint per_lane = 4;
+  DeimExtent extent = deim_dispatch_extent (list, tensor);
+  DeimDispatch *d = deim_dispatch_append (list, "zeros");
+  deim_dispatch_bind (d, DEIM_BIND_WRITE, tensor);
+  deim_dispatch_spec (d, (guint32) per_lane);
+  deim_dispatch_push_place (d, list, tensor);
+  deim_dispatch_push_int (d, extent.positions);
+  deim_dispatch_cover (d, list, (extent.positions + per_lane - 1) / per_lane, extent.blocks, extent.batch);
+}
+
 guint
 deim_dispatch_reduction_lanes (const DeimDispatchList *list)
 {

@@ -105,6 +105,17 @@ void deim_dispatch_cover (DeimDispatch *d, const DeimDispatchList *list, gint la
 gboolean deim_dispatch_is_half (const DeimDispatchList *list, const DeimTensor *tensor);
 
 const DeimLayout *deim_dispatch_layout (const DeimDispatchList *list, const DeimTensor *tensor);
+/* Positions, blocks and batch entries of a tensor as kernels see it; a plain one is a single block of positions. */
+typedef struct {
+  gint positions, blocks, batch;
+} DeimExtent;
+DeimExtent deim_dispatch_extent (const DeimDispatchList *list, const DeimTensor *tensor);
+/* A blob [blocks] vec4 of which logical channel each lane of @tensor is, -1 for padding: how kernels find a channel's
+ * number in a plain vector. */
+gint deim_dispatch_add_channel_map (DeimDispatchList *list, const DeimTensor *tensor);
+
+/* Zeros in all of @tensor, which must be a root: before kernels that add to it. */
+void deim_dispatch_zeros (DeimDispatchList *list, DeimTensor *tensor);
 
 /* How many invocations share one reduction: a whole subgroup, or 1 where that does not pay or is not to be trusted. */
 guint deim_dispatch_reduction_lanes (const DeimDispatchList *list);

@@ -3,6 +3,7 @@
  * elementwise.c - a + b and a * b (torch.add, torch.mul). Operands: a
  * [n, c, h, w], and b with each dimension equal to a's or 1, where it repeats.
  */
+#include "engine/graph/differentiate.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/util.h"
 
@@ -39,6 +40,25 @@ mul_reference (const DeimNode *node, const DeimOperands *operands)
   combine (node, operands, TRUE);
 }
 
+static void
+add_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *backward)
+{
+  deim_backward_give (backward, node->in[0], dy);
+  if (deim_backward_wants (backward, node->in[1]))
+    deim_backward_give (backward, node->in[1], deim_sum_to (deim_backward_graph (backward), dy, node->in[1]->shape));
+}
+
+static void
+mul_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *backward)
+{
+  DeimGraph *graph = deim_backward_graph (backward);
+  if (deim_backward_wants (backward, node->in[0]))
+    deim_backward_give (backward, node->in[0], deim_mul (graph, dy, node->in[1]));
+  if (deim_backward_wants (backward, node->in[1]))
+    deim_backward_give (backward, node->in[1],
+                        deim_sum_to (graph, deim_mul (graph, dy, node->in[0]), node->in[1]->shape));
+}
+
 /* ---------------------------------------------------------------- dispatch */
 
 static void
@@ -67,6 +87,7 @@ mul_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
 const DeimOp deim_op_add = {
   .name = "add",
   .reference = add_reference,
+  .gradient = add_gradient,
   .channels = elementwise_channels,
   .dispatch = add_dispatch,
 };
@@ -74,6 +95,7 @@ const DeimOp deim_op_add = {
 const DeimOp deim_op_mul = {
   .name = "mul",
   .reference = mul_reference,
+  .gradient = mul_gradient,
   .channels = elementwise_channels,
   .dispatch = mul_dispatch,
 };
@@ -96,7 +118,10 @@ append (DeimGraph *graph, const DeimOp *op, DeimTensor *a, DeimTensor *b)
     return NULL;
   }
   DeimNode *node = deim_op_append (graph, op, in, 2, s);
-  return node ? node->out[0] : NULL;
+  if (!node)
+    return NULL;
+  node->out[0]->plain = a->plain && b->plain;
+  return node->out[0];
 }
 
 DeimTensor *

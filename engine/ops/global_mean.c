@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* global_mean.c - x.mean ((2, 3), keepdim=True): [n, c, h, w] -> [n, c, 1, 1]. */
+#include "engine/graph/differentiate.h"
 #include "engine/ops/util.h"
 
 extern const DeimOp deim_op_global_mean;
@@ -15,6 +16,14 @@ global_mean_reference (const DeimNode *node, const DeimOperands *operands)
       sum += operands->in[0][(gsize) p * plane + i];
     operands->out[0][p] = (gfloat) (sum / (gdouble) plane);
   }
+}
+
+static void
+global_mean_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *backward)
+{
+  DeimShape s = node->in[0]->shape;
+  deim_backward_give (backward, node->in[0],
+                      deim_repeat_to (deim_backward_graph (backward), dy, s, 1.0f / (gfloat) (s.h * s.w)));
 }
 
 /* ---------------------------------------------------------------- dispatch */
@@ -46,6 +55,7 @@ global_mean_dispatch (const DeimNode *node, DeimDispatchList *list, GError **err
 const DeimOp deim_op_global_mean = {
   .name = "global_mean",
   .reference = global_mean_reference,
+  .gradient = global_mean_gradient,
   .channels = global_mean_channels,
   .dispatch = global_mean_dispatch,
 };

@@ -5,8 +5,9 @@
  *
  * Operands of both: in[0] x [n, c, h, w], in[1] weight [c], in[2] bias [c]
  * (NULL for RMS), in[3] residual of x's shape or NULL, added to x first (put
- * there by fuse.c).
+ * there by fuse.c). Gradients: norm-grad.c.
  */
+#include "engine/ops/channel_sums.h"
 #include "engine/ops/util.h"
 
 extern const DeimOp deim_op_layer_norm, deim_op_rms_norm;
@@ -53,21 +54,32 @@ rms_norm_reference (const DeimNode *node, const DeimOperands *operands)
 
 /* ---------------------------------------------------------------- dispatch */
 
+static gint
+add_fixed_table (DeimDispatchList *list, gint blocks, const DeimTensor *weight, const DeimTensor *bias)
+{
+  g_autofree gfloat *packed = g_new0 (gfloat, (gsize) blocks * 8);
+  for (gint c = 0; c < weight->shape.n; c++) {
+    packed[c / 4 * 8 + c % 4] = weight->data[c];
+    packed[c / 4 * 8 + 4 + c % 4] = bias ? bias->data[c] : 0;
+  }
+  return deim_dispatch_add_blob (list, packed, (gsize) blocks * 8, TRUE);
+}
+
 static gboolean
 norm_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
 {
   DeimTensor *x = node->in[0], *y = node->out[0], *r = node->n_in > 3 ? node->in[3] : NULL;
-  const DeimTensor *weight = node->in[1], *bias = node->n_in > 2 ? node->in[2] : NULL;
+  DeimTensor *weight = node->in[1], *bias = node->n_in > 2 ? node->in[2] : NULL;
   gint blocks = deim_dispatch_layout (list, y)->blocks, positions = y->shape.h * y->shape.w;
   guint lanes = deim_dispatch_reduction_lanes (list);
-  g_autofree gfloat *packed = g_new0 (gfloat, (gsize) blocks * 8);
-  for (gint c = 0; c < y->shape.c; c++) {
-    packed[c / 4 * 8 + c % 4] = weight->data[c];
-    packed[c / 4 * 8 + 4 + c % 4] = bias ? bias->data[c] : 0;
-  }
+  gint table = weight->plain ? deim_dispatch_channel_table (list, y, weight, bias)
+                             : add_fixed_table (list, blocks, weight, bias);
   DeimDispatch *d = deim_dispatch_append (list, "norm");
   deim_dispatch_bind (d, DEIM_BIND_READ, x);
-  deim_dispatch_bind_blob (d, deim_dispatch_add_blob (list, packed, (gsize) blocks * 8, TRUE));
+  if (weight->plain)
+    deim_dispatch_bind_scratch (d, DEIM_BIND_READ, table);
+  else
+    deim_dispatch_bind_blob (d, table);
   deim_dispatch_bind (d, DEIM_BIND_READ, r ? r : x);
   deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
   deim_dispatch_spec (d, lanes);
@@ -87,12 +99,14 @@ norm_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
 const DeimOp deim_op_layer_norm = {
   .name = "layer_norm",
   .reference = layer_norm_reference,
+  .gradient = deim_norm_gradient,
   .dispatch = norm_dispatch,
 };
 
 const DeimOp deim_op_rms_norm = {
   .name = "rms_norm",
   .reference = rms_norm_reference,
+  .gradient = deim_norm_gradient,
   .dispatch = norm_dispatch,
 };
 

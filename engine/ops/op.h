@@ -4,8 +4,9 @@
  *
  * Adding an operator: a file engine/ops/NAME.c that defines
  * `const DeimOp deim_op_NAME` and the builder function of ops.h, one line in
- * table.c, one entry in tests/test-ops.c, and the shader. The table-driven test
- * then compares shader and reference over random legal shapes.
+ * table.c, one entry in tests/op-cases.c, and the shader. Table-driven tests
+ * then compare shader and reference, and the gradient with finite differences,
+ * over random legal shapes.
  */
 #pragma once
 

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "../graph/graph.h"
+#include "../graph/differentiate.h"
 
 /* Each appends one node and returns its output. Names follow PyTorch where there is one. */
 
@@ -16,7 +16,8 @@ DeimTensor *deim_conv2d (DeimGraph *graph, DeimTensor *x, DeimTensor *weight, De
                          gint groups, gint pad_top, gint pad_left, gint pad_bottom, gint pad_right);
 /* torch.nn.functional.linear over the channels of tokens [n, in, 1, T]: a 1x1 deim_conv2d(). */
 DeimTensor *deim_linear (DeimGraph *graph, DeimTensor *x, DeimTensor *weight, DeimTensor *bias);
-/* Evaluation-mode BatchNorm2d: (x - mean) / sqrt (var + eps) * weight + bias. */
+/* BatchNorm2d: (x - mean) / sqrt (var + eps) * weight + bias, where @weight is trained with the mean and biased
+ * variance of the batch in place of @mean and @var. */
 DeimTensor *deim_batch_norm (DeimGraph *graph, DeimTensor *x, DeimTensor *weight, DeimTensor *bias, DeimTensor *mean,
                              DeimTensor *var, gfloat eps);
 /* Elementwise; see DeimAct. */
@@ -48,8 +49,10 @@ DeimTensor *deim_global_mean (DeimGraph *graph, DeimTensor *x);
 DeimTensor *deim_layer_norm (DeimGraph *graph, DeimTensor *x, DeimTensor *weight, DeimTensor *bias, gfloat eps);
 /* x / sqrt (mean (x^2) + eps) * scale, over channels at every position. */
 DeimTensor *deim_rms_norm (DeimGraph *graph, DeimTensor *x, DeimTensor *scale, gfloat eps);
-/* softmax (q k^T / sqrt (d / heads)) v per head, on projected tokens [n, d, 1, T]. */
-DeimTensor *deim_attention (DeimGraph *graph, DeimTensor *q, DeimTensor *k, DeimTensor *v, gint heads);
+/* softmax (q k^T / sqrt (d / heads)) v per head, on projected tokens [n, d, 1, T]. @groups [1, 1, 1, T] (NULL: all see
+ * all): a query sees the keys of group 0 and of its own group. */
+DeimTensor *deim_attention (DeimGraph *graph, DeimTensor *q, DeimTensor *k, DeimTensor *v, DeimTensor *groups,
+                            gint heads);
 /* Indices [n,1,1,k] of the k largest scores, descending, lower index first among equals. scores [n, C, 1, T];
  * not flat: a token's score is its largest over C, the index its position; flat: over all, the index is token * C +
  * class. */
@@ -67,6 +70,28 @@ DeimTensor *deim_fdr (DeimGraph *graph, DeimTensor *corners, DeimTensor *boxes, 
 /* Input of D-FINE's LQE: per edge softmax over 33 bins, the 4 largest in descending order and their mean
  * -> [n, 20, 1, Q], edge-major. */
 DeimTensor *deim_lqe_stats (DeimGraph *graph, DeimTensor *corners);
+/* Rows of a plain table [rows, d] as tokens: index int [n, 1, 1, k] -> [n, d, 1, k]. Row @padding (-1: none) is not
+ * trained. */
+DeimTensor *deim_embedding (DeimGraph *graph, DeimTensor *weight, DeimTensor *index, gint padding);
+/* torch.Tensor.detach(): x, through which no gradient flows back. */
+DeimTensor *deim_detach (DeimGraph *graph, DeimTensor *x);
 /* The best k (query, class) pairs by logit: logits [n, C, 1, Q], boxes [n, 4, 1, Q] -> [n, 8, 1, k] with rows
  * score (sigmoid), class, query, 0, cx, cy, w, h; descending. */
 DeimTensor *deim_detections (DeimGraph *graph, DeimTensor *logits, DeimTensor *boxes, gint k);
+
+/* ---------------------------------------------------------- of gradients */
+
+/* Sums over batch and positions: [n, c, h, w] -> plain [c]. */
+DeimTensor *deim_channel_sum (DeimGraph *graph, DeimTensor *x);
+/* Sums of windows of kernel x kernel, side by side: the gradient of a nearest upsampling. */
+DeimTensor *deim_sum_pool (DeimGraph *graph, DeimTensor *x, gint kernel);
+/* A tensor of @shape: @sum (NULL: zeros) + @part, which begins at channel (or position of tokens) @start. */
+DeimTensor *deim_place (DeimGraph *graph, DeimTensor *sum, DeimTensor *part, DeimShape shape, gboolean channels,
+                        gint start);
+/* The sums of x over the dimensions in which @shape has 1: n, c, or h and w together. x itself if there are none. */
+DeimTensor *deim_sum_to (DeimGraph *graph, DeimTensor *x, DeimShape shape);
+/* scale * x, repeated where it has 1 and @shape more. */
+DeimTensor *deim_repeat_to (DeimGraph *graph, DeimTensor *x, DeimShape shape, gfloat scale);
+
+/* What deim_graph_differentiate() sums contributions with: add, concat and place. */
+extern const DeimAccumulation deim_accumulation;

@@ -6,7 +6,9 @@
 DeimPointwise
 deim_pointwise (DeimPointwiseMode mode, DeimTensor *a, DeimTensor *b, DeimTensor *y)
 {
-  return (DeimPointwise){ .mode = mode, .a = a, .b = b, .y = y, .blob = -1, .act = DEIM_ACT_NONE, .scale = 1 };
+  return (DeimPointwise){
+    .mode = mode, .a = a, .b = b, .y = y, .blob = -1, .scratch = -1, .act = DEIM_ACT_NONE, .scale = 1
+  };
 }
 
 /* A stride of 0 repeats the operand. */
@@ -22,12 +24,14 @@ push_broadcast (DeimDispatch *d, const DeimDispatchList *list, const DeimTensor 
 void
 deim_dispatch_pointwise (DeimDispatchList *list, const DeimPointwise *p)
 {
-  const DeimLayout *from = deim_dispatch_layout (list, p->a), *to = deim_dispatch_layout (list, p->y);
-  gint positions = p->a->shape.h * p->a->shape.w;
+  const DeimLayout *to = deim_dispatch_layout (list, p->y);
+  DeimExtent extent = deim_dispatch_extent (list, p->a);
   DeimDispatch *d = deim_dispatch_append (list, "elementwise");
   deim_dispatch_bind (d, DEIM_BIND_READ, p->a);
   if (p->blob >= 0)
     deim_dispatch_bind_blob (d, p->blob);
+  else if (p->scratch >= 0)
+    deim_dispatch_bind_scratch (d, DEIM_BIND_READ, p->scratch);
   else
     deim_dispatch_bind (d, DEIM_BIND_READ, p->b ? p->b : p->a);
   deim_dispatch_bind (d, DEIM_BIND_WRITE, p->y);
@@ -38,18 +42,19 @@ deim_dispatch_pointwise (DeimDispatchList *list, const DeimPointwise *p)
   if (p->b) {
     push_broadcast (d, list, p->b);
   } else {
-    for (guint i = 0; i < 3; i++)
-      deim_dispatch_push_int (d, 0);
+    deim_dispatch_push_int (d, 0);
+    deim_dispatch_push_int (d, p->same_for_all ? 0 : 2);
+    deim_dispatch_push_int (d, 0);
   }
   deim_dispatch_push_int (d, to->first + p->first_block * to->block_stride + p->first_position);
   deim_dispatch_push_int (d, to->block_stride);
   deim_dispatch_push_int (d, to->batch_stride);
-  deim_dispatch_push_int (d, p->b && p->b->shape.h * p->b->shape.w == 1 ? 0 : 1);
-  deim_dispatch_push_int (d, p->b && p->b->shape.c == 1 && p->a->shape.c > 1);
-  deim_dispatch_push_int (d, positions);
+  deim_dispatch_push_int (d, p->b && p->b->shape.h * p->b->shape.w == 1 && !p->a->plain ? 0 : 1);
+  deim_dispatch_push_int (d, p->b && p->b->shape.c == 1 && !p->a->plain);
+  deim_dispatch_push_int (d, extent.positions);
   deim_dispatch_push_float (d, p->lo);
   deim_dispatch_push_float (d, p->hi);
   deim_dispatch_push_float (d, p->scale);
   deim_dispatch_push_float (d, p->shift);
-  deim_dispatch_cover (d, list, (positions + PER_LANE - 1) / PER_LANE, from->blocks, p->a->shape.n);
+  deim_dispatch_cover (d, list, (extent.positions + PER_LANE - 1) / PER_LANE, extent.blocks, extent.batch);
 }

@@ -10,7 +10,8 @@ typedef enum { DEIM_POINTWISE_UNARY, DEIM_POINTWISE_ADD, DEIM_POINTWISE_MUL, DEI
 typedef struct {
   DeimPointwiseMode mode;
   DeimTensor *a, *b, *y;
-  gint blob; /* DEIM_POINTWISE_CHANNEL: [blocks][2] vec4 of factor and summand, in place of b */
+  gint blob, scratch; /* DEIM_POINTWISE_CHANNEL: [blocks][2] vec4 of factor and summand, in place of b; -1: not this */
+  gboolean same_for_all; /* of them there is one pair for all blocks */
   DeimAct act;
   gfloat lo, hi, scale, shift;
   gint first_block, first_position; /* where in y the result begins: a copy into a part of a concatenation */

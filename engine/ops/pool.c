@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * pool.c - torch.nn.functional.max_pool2d, and avg_pool2d with
- * count_include_pad. Operand x [n, c, h, w]. Two ops over one set of attributes.
+ * count_include_pad. Operand x [n, c, h, w]. Two ops over one set of attributes, and their gradients (pool-grad.c).
  */
 #include "engine/ops/util.h"
 
@@ -27,7 +27,7 @@ pool_reference (const DeimNode *node, const DeimOperands *operands)
               best = v;
             sum += v;
           }
-        operands->out[0][at] = (gfloat) (a->max ? best : sum / (a->kernel * a->kernel));
+        operands->out[0][at] = (gfloat) (a->max ? best : sum * a->scale);
       }
 }
 
@@ -59,6 +59,7 @@ pool_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
   deim_dispatch_push_int (d, a->pad_top);
   deim_dispatch_push_int (d, a->pad_left);
   deim_dispatch_push_float (d, MAX (a->pad_value, -G_MAXFLOAT)); /* -inf: the lowest number serves, see pool.comp */
+  deim_dispatch_push_float (d, a->scale);
   deim_dispatch_cover (d, list, y->shape.h * y->shape.w, deim_dispatch_layout (list, y)->blocks, y->shape.n);
   return TRUE;
 }
@@ -66,6 +67,7 @@ pool_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
 const DeimOp deim_op_max_pool = {
   .name = "max_pool",
   .reference = pool_reference,
+  .gradient = deim_pool_gradient,
   .channels = pool_channels,
   .dispatch = pool_dispatch,
 };
@@ -73,6 +75,7 @@ const DeimOp deim_op_max_pool = {
 const DeimOp deim_op_avg_pool = {
   .name = "avg_pool",
   .reference = pool_reference,
+  .gradient = deim_pool_gradient,
   .channels = pool_channels,
   .dispatch = pool_dispatch,
 };
@@ -104,11 +107,18 @@ deim_max_pool (DeimGraph *graph, DeimTensor *x, gint kernel, gint stride, gint p
                gint pad_right, gfloat pad_value)
 {
   return append (graph, &deim_op_max_pool, x,
-                 &(DeimPoolAttrs){ TRUE, kernel, stride, pad_top, pad_left, pad_bottom, pad_right, pad_value });
+                 &(DeimPoolAttrs){ TRUE, kernel, stride, pad_top, pad_left, pad_bottom, pad_right, pad_value, 1 });
 }
 
 DeimTensor *
 deim_avg_pool (DeimGraph *graph, DeimTensor *x, gint kernel, gint stride, gint pad)
 {
-  return append (graph, &deim_op_avg_pool, x, &(DeimPoolAttrs){ FALSE, kernel, stride, pad, pad, pad, pad, 0 });
+  gfloat scale = kernel > 0 ? 1.0f / (gfloat) (kernel * kernel) : 0;
+  return append (graph, &deim_op_avg_pool, x, &(DeimPoolAttrs){ FALSE, kernel, stride, pad, pad, pad, pad, 0, scale });
+}
+
+DeimTensor *
+deim_sum_pool (DeimGraph *graph, DeimTensor *x, gint kernel)
+{
+  return append (graph, &deim_op_avg_pool, x, &(DeimPoolAttrs){ FALSE, kernel, kernel, 0, 0, 0, 0, 0, 1 });
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* slice.c - x[:, start : start + count] of maps [n, c, h, w], or the same along positions of tokens [n, c, 1, T]. */
+#include "engine/graph/differentiate.h"
 #include "engine/ops/util.h"
 #include <string.h>
 
@@ -26,6 +27,12 @@ slice_place (const DeimNode *node, guint operand, gint *channel, gint *position)
   *position = a->channels ? 0 : a->start;
 }
 
+static void
+slice_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *backward)
+{
+  deim_backward_give_part (backward, node->in[0], dy, node->attrs.slice.channels, node->attrs.slice.start);
+}
+
 /* -------------------------------------------------------------- its place */
 
 static void
@@ -42,6 +49,7 @@ const DeimOp deim_op_slice = {
   .kind = DEIM_OP_VIEW,
   .place = slice_place,
   .reference = slice_reference,
+  .gradient = slice_gradient,
   .channels = slice_channels,
 };
 

@@ -3,6 +3,7 @@
  * upsample.c - torch.nn.functional.interpolate (scale_factor=2, mode="nearest"): [n, c, h, w] -> [n, c, 2h, 2w].
  * in[1], of the result's shape or absent, is added to it (put there by fuse.c).
  */
+#include "engine/graph/differentiate.h"
 #include "engine/ops/util.h"
 
 extern const DeimOp deim_op_upsample2x;
@@ -18,6 +19,15 @@ upsample2x_reference (const DeimNode *node, const DeimOperands *operands)
         gfloat up = operands->in[0][((gsize) plane * (gsize) in.h + (gsize) (y / 2)) * (gsize) in.w + (gsize) (x / 2)];
         operands->out[0][at] = node->n_in > 1 ? up + operands->in[1][at] : up;
       }
+}
+
+static void
+upsample2x_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *backward)
+{
+  if (deim_backward_wants (backward, node->in[0]))
+    deim_backward_give (backward, node->in[0], deim_sum_pool (deim_backward_graph (backward), dy, 2));
+  if (node->n_in > 1 && node->in[1])
+    deim_backward_give (backward, node->in[1], dy);
 }
 
 /* ---------------------------------------------------------------- dispatch */
@@ -51,6 +61,7 @@ upsample2x_dispatch (const DeimNode *node, DeimDispatchList *list, GError **erro
 const DeimOp deim_op_upsample2x = {
   .name = "upsample2x",
   .reference = upsample2x_reference,
+  .gradient = upsample2x_gradient,
   .channels = upsample2x_channels,
   .dispatch = upsample2x_dispatch,
 };

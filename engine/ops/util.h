@@ -30,6 +30,24 @@ deim_tensor_is_vector (const DeimTensor *tensor, gint c)
 /* The activation of one number (act.c). */
 gdouble deim_act_apply (gdouble x, DeimAct act, gdouble lo, gdouble hi);
 
+/* Mean and biased variance of channel @c over batch and positions (batch_norm-grad.c). */
+void deim_channel_moments (const gfloat *x, DeimShape shape, gint c, gdouble *ret_mean, gdouble *ret_var);
+/* The gradient of BatchNorm in both modes (batch_norm-grad.c). */
+void deim_batch_norm_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *backward);
+/* softmax (q k^T / sqrt (hd)) of one head's query @i over @tk keys: q [hd][tq], k [hd][tk] (attention.c). */
+void deim_attention_weights (const gfloat *q, const gfloat *k, const gfloat *groups, gint hd, gint tq, gint tk, gint i,
+                             gdouble *ret_p);
+/* Heads of @tensor are whole blocks: the projections pad a head of 14 channels to 16. */
+void deim_attention_heads (DeimChannelSolver *solver, const DeimTensor *tensor, gint heads);
+/* The gradient of attention (attention-grad.c). */
+void deim_attention_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *backward);
+/* The gradient of deformable attention's sampling (deform_attn-grad.c). */
+void deim_deform_attn_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *backward);
+/* The gradient of LayerNorm and RMSNorm (norm-grad.c). */
+void deim_norm_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *backward);
+/* The gradient of both poolings (pool-grad.c). */
+void deim_pool_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *backward);
+
 /* The epilogue of a convolution that stores its sum as it is (conv2d.c). */
 DeimEpilogue deim_epilogue_none (void);
 

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#version 450
+/*
+ * conv_grad_weight: partial sums of the weight gradient of a dense convolution, a matrix product over positions.
+ *
+ *   g (dy) [n][rows][oh*ow] vec4    x [n][columns][ih*iw] vec4
+ *   y [part][tap][4 * columns][rows] vec4; conv_grad_weight_sum.comp adds the parts up
+ *
+ *   y[tap][ci][co] = sum over a strip of positions o of dy[co][o] * x[ci][o * stride + tap - pad]
+ *
+ * An invocation owns TO blocks of dy's channels and TI of x's for one tap; the lanes of a subgroup share a strip of
+ * positions and add up in the end. No operand is the same in two lanes, so nothing is gained by exchanging any: each
+ * turn reads TO + TI vec4s and does 16 * TO * TI multiply-adds with them.
+ */
+#extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_arithmetic : require
+#include "io.glsl"
+
+layout (constant_id = 4) const bool FOLD = true;    /* lanes add up by subgroup arithmetic */
+layout (constant_id = 5) const bool NARROW = false; /* a row of dy is shorter than a subgroup */
+layout (constant_id = 6) const int TO = 4;
+layout (constant_id = 7) const int TI = 2;
+layout (constant_id = 8) const bool POINTWISE = false; /* 1x1, stride 1, no padding */
+
+READ (0, g)
+READ (1, x)
+WRITE (2, y)
+
+layout (push_constant) uniform Push {
+  Place pg, px;
+  int iw, ih, ow, positions, entries; /* entries: batch */
+  int stride, pad_top, pad_left;
+  int strips, strip_length, batch; /* batch: entries that a part sums over */
+  int rows, columns;               /* blocks of dy and x */
+  int across;                      /* tiles of dy's channels */
+  int kernel;
+};
+
+#define PER_TURN 4
+
+vec4 acc[4 * TO * TI]; /* [ti][lane of x][to] */
+
+void
+accumulate (int n, int row, int column, int p, int oy, int ox, int ky, int kx, bool live)
+{
+  vec4 gv[TO], xv[TI];
+  int iy = oy * stride + ky - pad_top, ix = ox * stride + kx - pad_left;
+  bool inside = live && (POINTWISE || (iy >= 0 && iy < ih && ix >= 0 && ix < iw));
+  int q = POINTWISE ? p : iy * iw + ix;
+  [[unroll]] for (int i = 0; i < TI; i++)
+    xv[i] = inside ? x (at (px, n, min (column + i, columns - 1), q)) : vec4 (0.0);
+  [[unroll]] for (int o = 0; o < TO; o++)
+    gv[o] = g (at (pg, n, min (row + o, rows - 1), live ? p : 0));
+  [[unroll]] for (int i = 0; i < TI; i++)
+    [[unroll]] for (int l = 0; l < 4; l++)
+      [[unroll]] for (int o = 0; o < TO; o++)
+        acc[(i * 4 + l) * TO + o] += gv[o] * xv[i][l];
+}
+
+void
+main ()
+{
+  int tile = int (gl_WorkGroupID.x), tap = int (gl_WorkGroupID.y), part = int (gl_WorkGroupID.z);
+  int lane = int (gl_LocalInvocationIndex), lanes = int (gl_WorkGroupSize.x);
+  int row = tile % across * TO, column = tile / across * TI;
+  int ky = tap / kernel, kx = tap - ky * kernel;
+  int run = part / strips, first = (part - run * strips) * strip_length;
+  int end = min (first + strip_length, positions);
+
+  [[unroll]] for (int i = 0; i < 4 * TO * TI; i++)
+    acc[i] = vec4 (0.0);
+  for (int n = run * batch; n < min ((run + 1) * batch, entries); n++) {
+    int oy = (first + lane) / ow, ox = first + lane - oy * ow;
+    for (int i = first + lane; i < end; i += PER_TURN * lanes) {
+      [[unroll]] for (int j = 0; j < PER_TURN; j++) {
+        int p = i + j * lanes;
+        accumulate (n, row, column, p, oy, ox, ky, kx, p < end);
+        if (NARROW) {
+          oy = (p + lanes) / ow;
+          ox = p + lanes - oy * ow;
+        } else if (!POINTWISE) {
+          ox += lanes;
+          if (ox >= ow) {
+            ox -= ow;
+            oy++;
+          }
+        }
+      }
+    }
+  }
+
+  [[unroll]] for (int i = 0; i < TI; i++)
+    [[unroll]] for (int l = 0; l < 4; l++)
+      [[unroll]] for (int o = 0; o < TO; o++) {
+        vec4 sum = acc[(i * 4 + l) * TO + o];
+        if (FOLD)
+          sum = subgroupAdd (sum);
+        int where = FOLD ? part : part * lanes + lane;
+        if ((!FOLD || lane == 0) && row + o < rows && column + i < columns)
+          y (((where * kernel * kernel + tap) * 4 * columns + (column + i) * 4 + l) * rows + row + o, sum);
+      }
+}
