@@ -25,7 +25,7 @@ struct _DeimGraph {
   GString *scope;
   GArray *scope_lengths; /* gsize: length of @scope before each push */
   const gchar *stage;
-  DeimTraining training;
+  DeimTrainMode training;
   gboolean backward; /* of the nodes that are appended next */
   gchar *error;      /* the first one, or NULL */
 };

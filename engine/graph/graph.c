@@ -238,12 +238,12 @@ deim_graph_set_stage (DeimGraph *graph, const gchar *stage)
 }
 
 void
-deim_graph_set_training (DeimGraph *graph, DeimTraining training)
+deim_graph_set_training (DeimGraph *graph, DeimTrainMode training)
 {
   graph->training = training;
 }
 
-DeimTraining
+DeimTrainMode
 deim_graph_get_training (const DeimGraph *graph)
 {
   return graph->training;

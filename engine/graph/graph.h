@@ -223,9 +223,9 @@ typedef enum {
   DEIM_TRAIN_NOTHING,       /* they are constants: what evaluation wants */
   DEIM_TRAIN_ALL,           /* they are plain and trained; BatchNorm takes the batch's statistics */
   DEIM_TRAIN_ALL_BUT_NORMS, /* likewise, but a BatchNorm stays as it is, with its affine: a frozen backbone */
-} DeimTraining;
-void deim_graph_set_training (DeimGraph *graph, DeimTraining training);
-DeimTraining deim_graph_get_training (const DeimGraph *graph);
+} DeimTrainMode;
+void deim_graph_set_training (DeimGraph *graph, DeimTrainMode training);
+DeimTrainMode deim_graph_get_training (const DeimGraph *graph);
 
 /* Gives @tensor the current scope (+ "." + @suffix, if not NULL) as its name: a tap. Returns it. */
 DeimTensor *deim_graph_tap (DeimGraph *graph, DeimTensor *tensor, const gchar *suffix);

@@ -21,6 +21,9 @@ deim_block_batch_norm (DeimGraph *graph, DeimTensor *x, const gchar *scope)
 {
   if (!x)
     return NULL;
+  DeimTrainMode training = deim_graph_get_training (graph);
+  if (training == DEIM_TRAIN_ALL_BUT_NORMS)
+    deim_graph_set_training (graph, DEIM_TRAIN_NOTHING);
   enter (graph, scope);
   DeimShape shape = { x->shape.c, 1, 1, 1 };
   DeimTensor *weight = deim_param_shaped (graph, "weight", shape);
@@ -30,6 +33,7 @@ deim_block_batch_norm (DeimGraph *graph, DeimTensor *x, const gchar *scope)
   deim_param_ignore (graph, "num_batches_tracked"); /* training's; absent where the norm is frozen */
   DeimTensor *y = deim_batch_norm (graph, x, weight, bias, mean, var, 1e-5f);
   leave (graph, scope);
+  deim_graph_set_training (graph, training);
   return y;
 }
 
@@ -115,7 +119,7 @@ deim_block_rms_norm (DeimGraph *graph, DeimTensor *x, const gchar *scope)
 }
 
 DeimTensor *
-deim_block_self_attention (DeimGraph *graph, DeimTensor *x, DeimTensor *pos, const gchar *scope)
+deim_block_self_attention (DeimGraph *graph, DeimTensor *x, DeimTensor *pos, DeimTensor *groups, const gchar *scope)
 {
   if (!x)
     return NULL;
@@ -128,7 +132,7 @@ deim_block_self_attention (DeimGraph *graph, DeimTensor *x, DeimTensor *pos, con
                                deim_param_rows (graph, "in_proj_bias", 2 * d, d));
   DeimTensor *q = deim_slice (graph, qk, TRUE, 0, d);
   DeimTensor *k = deim_slice (graph, qk, TRUE, d, d);
-  DeimTensor *y = deim_block_linear (graph, deim_attention (graph, q, k, v, NULL, DEIM_HEADS), "out_proj", d);
+  DeimTensor *y = deim_block_linear (graph, deim_attention (graph, q, k, v, groups, DEIM_HEADS), "out_proj", d);
   deim_graph_tap (graph, y, NULL);
   deim_graph_pop_scope (graph);
   return y;
@@ -146,6 +150,12 @@ deim_block_repvgg (DeimGraph *graph, DeimTensor *x, const gchar *scope)
   DeimTensor *y = deim_act (graph, deim_add (graph, wide, narrow), DEIM_ACT_SILU);
   leave (graph, scope);
   return y;
+}
+
+DeimTensor *
+deim_block_detach (const DeimBuild *b, DeimTensor *x)
+{
+  return b->training ? deim_detach (b->graph, x) : x;
 }
 
 DeimTensor *

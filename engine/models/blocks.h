@@ -15,6 +15,8 @@ typedef struct {
   const DeimArch *arch;
   const DeimParamSource *source; /* for values that become attributes */
   gint batch, height, width;
+  gboolean training; /* all decoder layers, with gradients stopped where the official code stops them; */
+  gint denoising;    /* and so many denoising queries */
 } DeimBuild;
 
 /* A convolution without bias, BatchNorm, activation, and in some HGNetv2 a learnable affine block. */
@@ -44,11 +46,16 @@ DeimTensor *deim_block_layer_norm (DeimGraph *graph, DeimTensor *x, const gchar 
 /* RMSNorm, eps 1e-6, parameter "scale". */
 DeimTensor *deim_block_rms_norm (DeimGraph *graph, DeimTensor *x, const gchar *scope);
 
-/* torch.nn.MultiheadAttention over tokens: q = k = x + pos, v = x. pos has x's shape, or its shape with n = 1. */
-DeimTensor *deim_block_self_attention (DeimGraph *graph, DeimTensor *x, DeimTensor *pos, const gchar *scope);
+/* torch.nn.MultiheadAttention over tokens: q = k = x + pos, v = x. pos has x's shape, or its shape with n = 1. @groups:
+ * see deim_attention(). */
+DeimTensor *deim_block_self_attention (DeimGraph *graph, DeimTensor *x, DeimTensor *pos, DeimTensor *groups,
+                                       const gchar *scope);
 
 /* RepVGG: SiLU (BN (3x3) + BN (1x1)), channels unchanged. */
 DeimTensor *deim_block_repvgg (DeimGraph *graph, DeimTensor *x, const gchar *scope);
+
+/* @x, through which no gradient flows: a node in training, nothing in evaluation. */
+DeimTensor *deim_block_detach (const DeimBuild *b, DeimTensor *x);
 
 /* Never stored as fp16. Returns @x. */
 DeimTensor *deim_block_keep_fp32 (DeimTensor *x);

@@ -104,13 +104,13 @@ feed_forward (const DeimBuild *b, DeimTensor *x)
 }
 
 DeimTensor *
-deim_decoder_layer (const DeimBuild *b, gint i, DeimTensor *x, DeimTensor *pos, DeimTensor *boxes,
+deim_decoder_layer (const DeimBuild *b, gint i, DeimTensor *x, DeimTensor *pos, DeimTensor *groups, DeimTensor *boxes,
                     const DeimMemory *memory)
 {
   DeimGraph *graph = b->graph;
   const DeimDecoderArch *arch = &b->arch->decoder;
   deim_graph_push_scope (graph, "decoder.layers.%d", i);
-  x = norm (b, deim_add (graph, x, deim_block_self_attention (graph, x, pos, "self_attn")), "norm1");
+  x = norm (b, deim_add (graph, x, deim_block_self_attention (graph, x, pos, groups, "self_attn")), "norm1");
   deim_graph_tap (graph, x, "norm1");
   DeimTensor *y = cross_attention (b, i, deim_add (graph, x, pos), boxes, memory);
   if (arch->gate)
@@ -124,6 +124,25 @@ deim_decoder_layer (const DeimBuild *b, gint i, DeimTensor *x, DeimTensor *pos, 
   deim_graph_tap (graph, x, NULL);
   deim_graph_pop_scope (graph);
   return x;
+}
+
+gint
+deim_decoder_last_layer (const DeimBuild *b)
+{
+  return b->training ? b->arch->decoder.layers - 1 : b->arch->decoder.eval_idx;
+}
+
+/* One module under several names is one parameter only if it is trained; else any of the copies serves. */
+gint
+deim_decoder_score_head (const DeimBuild *b, gint i)
+{
+  return b->training && b->arch->decoder.share_score ? 0 : i;
+}
+
+gint
+deim_decoder_box_head (const DeimBuild *b, gint i)
+{
+  return b->training && b->arch->decoder.share_bbox ? 0 : i;
 }
 
 DeimTensor *

@@ -34,57 +34,72 @@ initial_boxes (const DeimBuild *b, DeimTensor *x, DeimTensor *boxes)
   return deim_block_keep_fp32 (deim_act (graph, logits, DEIM_ACT_SIGMOID));
 }
 
-/* Class logits, moved by how sure the distributions are (LQE). */
+/* Class logits of layer @i, before and after they are moved by how sure the distributions are (LQE). */
 static DeimTensor *
-class_logits (const DeimBuild *b, DeimTensor *x, DeimTensor *corners)
+class_logits (const DeimBuild *b, gint i, DeimTensor *x, DeimTensor *corners, DeimTensor **ret_scores)
 {
   DeimGraph *graph = b->graph;
   const DeimDecoderArch *arch = &b->arch->decoder;
-  g_autofree gchar *head = g_strdup_printf ("dec_score_head.%d", arch->eval_idx);
+  g_autofree gchar *head = g_strdup_printf ("dec_score_head.%d", deim_decoder_score_head (b, i));
   DeimTensor *scores = deim_block_keep_fp32 (deim_block_linear (graph, x, head, arch->classes));
-  /* A shared head is called in layer 0, for training, and here. */
+  /* A shared head is called in layer 0, for training, and in the last. */
   deim_graph_tap (graph, scores, arch->share_score ? "dec_score_head.call1" : head);
 
-  deim_graph_push_scope (graph, "decoder.lqe_layers.%d", arch->eval_idx);
+  deim_graph_push_scope (graph, "decoder.lqe_layers.%d", i);
   DeimTensor *stats = deim_block_keep_fp32 (deim_lqe_stats (graph, corners));
   DeimTensor *quality = deim_block_keep_fp32 (deim_block_mlp (graph, stats, "reg_conf", 2, 64, 1, arch->act));
   DeimTensor *logits = deim_block_keep_fp32 (deim_add (graph, scores, quality));
   deim_graph_tap (graph, logits, NULL);
   deim_graph_pop_scope (graph);
+  *ret_scores = scores;
   return logits;
 }
 
 void
 deim_dfine_decoder (const DeimBuild *b, const DeimMemory *memory, const DeimQueries *queries,
-                    DeimNetworkOutputs *ret_outputs)
+                    DeimDecoderOutputs *outputs)
 {
   DeimGraph *graph = b->graph;
   const DeimDecoderArch *arch = &b->arch->decoder;
   gboolean once = arch->kind == DEIM_DECODER_DEIM; /* its position stays that of the first boxes */
+  gint last = deim_decoder_last_layer (b);
   DeimFdrAttrs attrs;
   fdr_attrs (arch, &attrs);
 
   DeimTensor *x = queries->content;
   DeimTensor *boxes = queries->boxes;
-  DeimTensor *before = NULL, *pos = NULL, *start = NULL, *corners = NULL;
-  for (gint i = 0; i <= arch->eval_idx; i++) {
+  DeimTensor *before = NULL, *pos = NULL, *start = NULL, *corners = NULL, *scores;
+  for (gint i = 0; i <= last; i++) {
     if (i == 0 || !once)
       pos = deim_decoder_query_pos (b, boxes, i);
     g_autofree gchar *name = g_strdup_printf ("ref_points_in.%d", i);
     deim_graph_tap (graph, boxes, name);
-    x = deim_decoder_layer (b, i, x, pos, boxes, memory);
+    x = deim_decoder_layer (b, i, x, pos, queries->groups, boxes, memory);
+    DeimTensor *initial = i == 0 ? initial_boxes (b, x, boxes) : NULL;
     if (i == 0)
-      start = initial_boxes (b, x, boxes);
+      start = deim_block_detach (b, initial);
 
-    g_autofree gchar *scope = g_strdup_printf ("dec_bbox_head.%d", i);
-    DeimTensor *seen = i == 0 ? x : deim_add (graph, x, before);
+    g_autofree gchar *scope = g_strdup_printf ("dec_bbox_head.%d", deim_decoder_box_head (b, i));
+    DeimTensor *seen = i == 0 ? x : deim_add (graph, x, deim_block_detach (b, before));
     DeimTensor *delta =
         deim_block_keep_fp32 (deim_block_mlp (graph, seen, scope, 3, arch->hidden, 4 * DEIM_FDR_BINS, arch->act));
     deim_graph_tap (graph, delta, scope);
     corners = i == 0 ? delta : deim_block_keep_fp32 (deim_add (graph, delta, corners));
-    boxes = deim_block_keep_fp32 (deim_fdr (graph, corners, start, &attrs));
+    DeimTensor *refined = deim_block_keep_fp32 (deim_fdr (graph, corners, start, &attrs));
+    if (b->training) {
+      DeimPredictionTensors *layer = &outputs->training->layers[i];
+      *layer = (DeimPredictionTensors){ class_logits (b, i, x, corners, &scores), refined, corners };
+      if (i == 0)
+        outputs->training->pre = (DeimPredictionTensors){ scores, initial, NULL };
+    }
     before = x;
+    boxes = deim_block_detach (b, refined);
   }
-  ret_outputs->logits = class_logits (b, x, corners);
-  ret_outputs->boxes = boxes;
+  if (b->training) {
+    outputs->training->n_layers = last + 1;
+    outputs->training->refs = start;
+    return;
+  }
+  outputs->network->logits = class_logits (b, last, x, corners, &scores);
+  outputs->network->boxes = boxes;
 }

@@ -33,12 +33,15 @@ unit_2x2 (const DeimBuild *b, DeimTensor *x, const gchar *scope, gint out)
                                                 .lab = arch->lab });
 }
 
-/* [n, 3, h, w] -> [n, stem_out, h/4, w/4] */
+/* [n, 3, h, w] -> [n, stem_out, h/4, w/4]. A frozen backbone's stem is not trained. */
 static DeimTensor *
 stem (const DeimBuild *b, DeimTensor *x)
 {
   DeimGraph *graph = b->graph;
   gint mid = b->arch->backbone.stem_mid;
+  DeimTrainMode training = deim_graph_get_training (graph);
+  if (b->arch->backbone.frozen)
+    deim_graph_set_training (graph, DEIM_TRAIN_NOTHING);
   deim_graph_push_scope (graph, "stem");
   x = deim_graph_tap (graph, unit (b, x, "stem1", mid, 3, 2), "stem1");
   DeimTensor *conv = unit_2x2 (b, unit_2x2 (b, x, "stem2a", mid / 2), "stem2b", mid);
@@ -47,6 +50,7 @@ stem (const DeimBuild *b, DeimTensor *x)
   x = unit (b, unit (b, x, "stem3", mid, 3, 2), "stem4", b->arch->backbone.stem_out, 1, 1);
   deim_graph_tap (graph, x, NULL);
   deim_graph_pop_scope (graph);
+  deim_graph_set_training (graph, training);
   return x;
 }
 

@@ -47,7 +47,7 @@ aifi (const DeimBuild *b, DeimTensor *map)
   deim_graph_push_scope (graph, "encoder.0"); /* the only transformer in the list */
   for (gint i = 0; i < arch->layers; i++) {
     deim_graph_push_scope (graph, "layers.%d", i);
-    x = deim_add (graph, x, deim_block_self_attention (graph, x, pos, "self_attn"));
+    x = deim_add (graph, x, deim_block_self_attention (graph, x, pos, NULL, "self_attn"));
     x = deim_block_layer_norm (graph, x, "norm1");
     DeimTensor *y = deim_act (graph, deim_block_linear (graph, x, "linear1", arch->ff), DEIM_ACT_GELU);
     x = deim_add (graph, x, deim_block_linear (graph, y, "linear2", arch->hidden));

@@ -2,6 +2,8 @@
 #include "engine/error.h"
 #include "engine/models/parts.h"
 
+#include <string.h>
+
 gboolean
 deim_network_check_size (const DeimArch *arch, guint height, guint width, GError **error)
 {
@@ -60,21 +62,22 @@ encoder (const DeimBuild *b, DeimTensor *const *maps, DeimTensor **ret_maps)
 }
 
 static void
-decoder (const DeimBuild *b, DeimTensor *const *maps, DeimNetworkOutputs *ret_outputs)
+decoder (const DeimBuild *b, DeimTensor *const *maps, DeimDecoderOutputs *outputs, DeimTensor **ret_tokens,
+         gint *ret_divide)
 {
   DeimMemory memory;
   DeimQueries queries;
   deim_graph_set_stage (b->graph, "decoder");
   deim_decoder_memory (b, maps, &memory);
   deim_graph_push_scope (b->graph, "decoder");
-  deim_decoder_select (b, &memory, &queries);
+  deim_decoder_select (b, &memory, outputs, &queries);
   if (b->arch->decoder.kind == DEIM_DECODER_RTDETR)
-    deim_rtdetr_decoder (b, &memory, &queries, ret_outputs);
+    deim_rtdetr_decoder (b, &memory, &queries, outputs);
   else
-    deim_dfine_decoder (b, &memory, &queries, ret_outputs);
+    deim_dfine_decoder (b, &memory, &queries, outputs);
   deim_graph_pop_scope (b->graph);
-  ret_outputs->tokens = queries.index;
-  ret_outputs->token_divide = queries.divide;
+  *ret_tokens = queries.index;
+  *ret_divide = queries.divide;
 }
 
 /*
@@ -92,15 +95,20 @@ keep_decoder_fp32 (DeimGraph *graph)
   }
 }
 
+static gboolean
+check_batch (guint batch, GError **error)
+{
+  if (batch > 0 && batch <= 1024)
+    return TRUE;
+  g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS, "a batch of %u pictures: it must be 1 to 1024", batch);
+  return FALSE;
+}
+
 DeimGraph *
 deim_network_build (const DeimArch *arch, const DeimParamSource *source, guint batch, guint height, guint width,
                     DeimNetworkOutputs *ret_outputs, GError **error)
 {
-  if (batch == 0 || batch > 1024) {
-    g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS, "a batch of %u pictures: it must be 1 to 1024", batch);
-    return NULL;
-  }
-  if (!deim_network_check_size (arch, height, width, error))
+  if (!check_batch (batch, error) || !deim_network_check_size (arch, height, width, error))
     return NULL;
 
   g_autoptr (DeimGraph) graph = deim_graph_new (source);
@@ -110,7 +118,7 @@ deim_network_build (const DeimArch *arch, const DeimParamSource *source, guint b
   outputs.input = deim_input (graph, "input", (DeimShape){ b.batch, 3, b.height, b.width });
   backbone (&b, outputs.input, maps);
   encoder (&b, maps, fused);
-  decoder (&b, fused, &outputs);
+  decoder (&b, fused, &(DeimDecoderOutputs){ .network = &outputs }, &outputs.tokens, &outputs.token_divide);
   if (!deim_graph_finish (graph, error))
     return NULL;
   keep_decoder_fp32 (graph);
@@ -119,4 +127,66 @@ deim_network_build (const DeimArch *arch, const DeimParamSource *source, guint b
   deim_graph_mark_output (graph, outputs.boxes);
   *ret_outputs = outputs;
   return g_steal_pointer (&graph);
+}
+
+/* ---------------------------------------------------------------- training */
+
+static gboolean
+check_training (const DeimArch *arch, guint denoising, GError **error)
+{
+  if (arch->decoder.layer_scale > 1 && arch->decoder.layers > arch->decoder.eval_idx + 1) {
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_UNSUPPORTED,
+                 "%s has decoder layers behind the last that evaluation runs that are %d times as wide; training does "
+                 "not provide for those",
+                 arch->name, arch->decoder.layer_scale);
+    return FALSE;
+  }
+  if (arch->decoder.layers > DEIM_MAX_LAYERS) {
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_UNSUPPORTED,
+                 "%s has %d decoder layers; training provides for %d, twice what is published", arch->name,
+                 arch->decoder.layers, DEIM_MAX_LAYERS);
+    return FALSE;
+  }
+  if (denoising > 4096) {
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS, "%u denoising queries: there can be 0 to 4096", denoising);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+DeimGraph *
+deim_network_build_training (const DeimArch *arch, const DeimParamSource *source, guint batch, guint height,
+                             guint width, guint denoising, DeimTrainingOutputs *ret_outputs, GError **error)
+{
+  if (!check_batch (batch, error) || !deim_network_check_size (arch, height, width, error) ||
+      !check_training (arch, denoising, error))
+    return NULL;
+  g_autoptr (DeimGraph) graph = deim_graph_new (source);
+  DeimBuild b = { graph, arch, source, (gint) batch, (gint) height, (gint) width, TRUE, (gint) denoising };
+  DeimTrainingOutputs outputs = { .denoising = (gint) denoising };
+  DeimTensor *maps[DEIM_MAX_LEVELS] = { NULL }, *fused[DEIM_MAX_LEVELS] = { NULL };
+  outputs.input = deim_input (graph, "input", (DeimShape){ b.batch, 3, b.height, b.width });
+  deim_graph_set_training (graph, arch->backbone.frozen ? DEIM_TRAIN_ALL_BUT_NORMS : DEIM_TRAIN_ALL);
+  backbone (&b, outputs.input, maps);
+  deim_graph_set_training (graph, DEIM_TRAIN_ALL);
+  encoder (&b, maps, fused);
+  decoder (&b, fused, &(DeimDecoderOutputs){ .training = &outputs }, &outputs.tokens, &outputs.token_divide);
+  if (!deim_graph_finish (graph, error))
+    return NULL;
+  keep_decoder_fp32 (graph);
+  *ret_outputs = outputs;
+  return g_steal_pointer (&graph);
+}
+
+gchar *
+deim_network_trained_name (const DeimArch *arch, const gchar *name)
+{
+  static const gchar *const boxes = "decoder.dec_bbox_head.", *const scores = "decoder.dec_score_head.";
+  const gchar *prefix = NULL;
+  if (arch->decoder.share_bbox && g_str_has_prefix (name, boxes))
+    prefix = boxes;
+  else if (arch->decoder.share_score && g_str_has_prefix (name, scores))
+    prefix = scores;
+  const gchar *rest = prefix ? strchr (name + strlen (prefix), '.') : NULL;
+  return rest ? g_strconcat (prefix, "0", rest, NULL) : g_strdup (name);
 }

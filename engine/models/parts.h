@@ -28,26 +28,40 @@ typedef struct {
   gint total; /* tokens */
 } DeimMemory;
 
-/* The queries that the decoder starts with. */
+/* The queries that the decoder starts with: T = Q, in training with the denoising queries before them. */
 typedef struct {
   DeimTensor *index;   /* int [n, 1, 1, Q] */
   gint divide;         /* token = index / divide */
-  DeimTensor *content; /* [n, d, 1, Q] */
-  DeimTensor *boxes;   /* [n, 4, 1, Q] cxcywh, 0..1 */
+  DeimTensor *content; /* [n, d, 1, T] */
+  DeimTensor *boxes;   /* [n, 4, 1, T] cxcywh, 0..1 */
+  DeimTensor *groups;  /* [1, 1, 1, T] who sees whom, see deim_attention(); NULL: all see all */
 } DeimQueries;
+
+/* What decoders fill: in evaluation `network`, in training `training`; the other is NULL. */
+typedef struct {
+  DeimNetworkOutputs *network;
+  DeimTrainingOutputs *training;
+} DeimDecoderOutputs;
 
 /* Encoder maps -> memory, by decoder.input_proj where there is one. Called with no scope. */
 void deim_decoder_memory (const DeimBuild *b, DeimTensor *const *maps, DeimMemory *ret_memory);
-/* Called in scope "decoder". */
-void deim_decoder_select (const DeimBuild *b, const DeimMemory *memory, DeimQueries *ret_queries);
-/* Layer @i on queries @x with position @pos and boxes @boxes. Called in scope "decoder". */
-DeimTensor *deim_decoder_layer (const DeimBuild *b, gint i, DeimTensor *x, DeimTensor *pos, DeimTensor *boxes,
-                                const DeimMemory *memory);
+/* Called in scope "decoder". @outputs: gets the inputs of denoising queries and the encoder's predictions in training.
+ */
+void deim_decoder_select (const DeimBuild *b, const DeimMemory *memory, DeimDecoderOutputs *outputs,
+                          DeimQueries *ret_queries);
+/* Layer @i on queries @x with position @pos and boxes @boxes, seen by @groups. Called in scope "decoder". */
+DeimTensor *deim_decoder_layer (const DeimBuild *b, gint i, DeimTensor *x, DeimTensor *pos, DeimTensor *groups,
+                                DeimTensor *boxes, const DeimMemory *memory);
 /* The query position of boxes, the @call-th time. Called in scope "decoder". */
 DeimTensor *deim_decoder_query_pos (const DeimBuild *b, DeimTensor *boxes, gint call);
 
 /* The loops over layers: queries -> logits and boxes. Called in scope "decoder". */
 void deim_rtdetr_decoder (const DeimBuild *b, const DeimMemory *memory, const DeimQueries *queries,
-                          DeimNetworkOutputs *ret_outputs);
+                          DeimDecoderOutputs *outputs);
 void deim_dfine_decoder (const DeimBuild *b, const DeimMemory *memory, const DeimQueries *queries,
-                         DeimNetworkOutputs *ret_outputs);
+                         DeimDecoderOutputs *outputs);
+/* The last layer that is run, and the layer whose class head, box head serves layer @i: @i itself, unless training
+ * shares one. */
+gint deim_decoder_last_layer (const DeimBuild *b);
+gint deim_decoder_score_head (const DeimBuild *b, gint i);
+gint deim_decoder_box_head (const DeimBuild *b, gint i);

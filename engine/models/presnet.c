@@ -46,13 +46,17 @@ deim_presnet (const DeimBuild *b, DeimTensor *picture, DeimTensor **ret_maps)
 {
   DeimGraph *graph = b->graph;
   const DeimBackboneArch *arch = &b->arch->backbone;
+  DeimTrainMode training = deim_graph_get_training (graph);
   deim_graph_push_scope (graph, "backbone");
   deim_graph_push_scope (graph, "conv1");
+  if (arch->frozen) /* its stem is not trained */
+    deim_graph_set_training (graph, DEIM_TRAIN_NOTHING);
   DeimTensor *x = unit (b, picture, "conv1_1", 32, 3, 2, DEIM_ACT_RELU);
   x = unit (b, x, "conv1_2", 32, 3, 1, DEIM_ACT_RELU);
   x = unit (b, x, "conv1_3", 64, 3, 1, DEIM_ACT_RELU);
   deim_graph_tap (graph, x, NULL);
   deim_graph_pop_scope (graph);
+  deim_graph_set_training (graph, training);
   x = deim_max_pool (graph, x, 3, 2, 1, 1, 1, 1, -INFINITY);
   for (gint s = 0; s < arch->n_stages; s++) {
     deim_graph_push_scope (graph, "res_layers.%d", s);

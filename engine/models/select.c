@@ -52,9 +52,9 @@ anchors (const DeimBuild *b, const DeimMemory *memory, DeimTensor **ret_anchors,
   gint total = deim_anchors_compute (memory->levels, memory->h, memory->w, &computed, &valid);
 
   /* Training's moving average drifts the stored anchors, and the weights have learned to live with that: where they
-   * are of this grid, they are the ones to use. */
+   * are of this grid, they are the ones to use. Training itself computes them anew, as the official code does. */
   g_autofree gfloat *stored =
-      b->arch->decoder.v1_names ? NULL : deim_block_values (b, "decoder.anchors", 4 * (gsize) total);
+      b->arch->decoder.v1_names || b->training ? NULL : deim_block_values (b, "decoder.anchors", 4 * (gsize) total);
   const gfloat *rows = stored && deim_anchors_agree (stored, computed, total) ? stored : computed;
 
   /* An invalid anchor is infinite and makes a box of ones. So does a large number, and it cannot become NaN. */
@@ -89,11 +89,24 @@ features (const DeimBuild *b, DeimTensor *tokens, DeimTensor *mask)
   return y;
 }
 
+/* Indices 0 .. count-1, for each picture. */
+static DeimTensor *
+ranks (const DeimBuild *b, gint count)
+{
+  g_autofree gint32 *index = g_new (gint32, (gsize) b->batch * (gsize) count);
+  for (gint i = 0; i < b->batch * count; i++)
+    index[i] = i % count;
+  return deim_const_int (b->graph, NULL, (DeimShape){ b->batch, 1, 1, count }, index);
+}
+
 /* Learned content [Q, d] as tokens [batch, d, 1, Q]: it belongs to the rank, whatever was selected. */
 static DeimTensor *
 learned_content (const DeimBuild *b)
 {
   gint q = b->arch->decoder.queries, d = b->arch->decoder.hidden;
+  if (b->training)
+    return deim_embedding (b->graph, deim_param_shaped (b->graph, "tgt_embed.weight", (DeimShape){ q, d, 1, 1 }),
+                           ranks (b, q), -1);
   g_autofree gfloat *rows = deim_block_values (b, "decoder.tgt_embed.weight", (gsize) q * (gsize) d);
   if (!rows) {
     deim_graph_fail (b->graph, "parameter \"decoder.tgt_embed.weight\" is missing or not of %d x %d numbers", q, d);
@@ -110,8 +123,30 @@ learned_content (const DeimBuild *b)
   return deim_const (b->graph, "decoder.tgt_embed", (DeimShape){ b->batch, d, 1, q }, columns);
 }
 
+/* Puts the denoising queries before the others: an embedding of the class that each claims, and a box of its own. */
+static void
+add_denoising (const DeimBuild *b, DeimQueries *queries, DeimTrainingOutputs *outputs)
+{
+  DeimGraph *graph = b->graph;
+  const DeimDecoderArch *arch = &b->arch->decoder;
+  gint count = b->denoising, total = count + arch->queries;
+  DeimTensor *table =
+      deim_param_shaped (graph, "denoising_class_embed.weight", (DeimShape){ arch->classes + 1, arch->hidden, 1, 1 });
+  outputs->dn_class = deim_input_int (graph, "dn_class", (DeimShape){ b->batch, 1, 1, count });
+  outputs->dn_boxes = deim_input (graph, "dn_boxes", (DeimShape){ b->batch, 4, 1, count });
+  outputs->groups = deim_input (graph, "groups", (DeimShape){ 1, 1, 1, total });
+  deim_block_keep_fp32 (outputs->dn_boxes);
+  deim_block_keep_fp32 (outputs->groups);
+  DeimTensor *content = deim_embedding (graph, table, outputs->dn_class, arch->classes);
+  DeimTensor *boxes = deim_block_keep_fp32 (deim_act (graph, outputs->dn_boxes, DEIM_ACT_SIGMOID));
+  queries->content = deim_concat (graph, (DeimTensor *[]){ content, queries->content }, 2, FALSE);
+  queries->boxes = deim_block_keep_fp32 (deim_concat (graph, (DeimTensor *[]){ boxes, queries->boxes }, 2, FALSE));
+  queries->groups = outputs->groups;
+}
+
 void
-deim_decoder_select (const DeimBuild *b, const DeimMemory *memory, DeimQueries *ret_queries)
+deim_decoder_select (const DeimBuild *b, const DeimMemory *memory, DeimDecoderOutputs *outputs,
+                     DeimQueries *ret_queries)
 {
   DeimGraph *graph = b->graph;
   const DeimDecoderArch *arch = &b->arch->decoder;
@@ -133,7 +168,15 @@ deim_decoder_select (const DeimBuild *b, const DeimMemory *memory, DeimQueries *
   deim_graph_tap (graph, box, "enc_bbox_head");
   DeimTensor *near = deim_block_keep_fp32 (deim_gather (graph, anchor, queries.index, queries.divide));
   DeimTensor *logits = deim_block_keep_fp32 (deim_add (graph, box, near));
-  queries.boxes = deim_block_keep_fp32 (deim_act (graph, logits, DEIM_ACT_SIGMOID));
-  queries.content = arch->learned_content ? learned_content (b) : content;
+  DeimTensor *boxes = deim_block_keep_fp32 (deim_act (graph, logits, DEIM_ACT_SIGMOID));
+  queries.boxes = deim_block_detach (b, boxes);
+  queries.content = arch->learned_content ? learned_content (b) : deim_block_detach (b, content);
+  if (b->training) {
+    outputs->training->encoder.logits =
+        deim_block_keep_fp32 (deim_gather (graph, scores, queries.index, queries.divide));
+    outputs->training->encoder.boxes = boxes;
+    if (b->denoising)
+      add_denoising (b, &queries, outputs->training);
+  }
   *ret_queries = queries;
 }
