@@ -6,10 +6,15 @@
  *     graph ─ fold ─ fuse ─► layouts ─► dispatches ─► arena plan ─► pipelines, weights     DeimExecutor (once)
  *                                                                    └► arena, commands     DeimRun (one a slot)
  *
+ * A differentiated graph runs in two phases, each a command buffer of its own: what computes the outputs, and (nodes
+ * that are `backward`) what computes gradients from the seeds, which come in between. Inputs are copied in at the
+ * beginning of the phase that first reads them, outputs are copied out at the end of the phase that makes them.
+ *
  * Invariants:
  *  1. Everything a run needs is made by deim_run_new(); submitting allocates nothing.
  *  2. A barrier stands between two dispatches exactly where one touches bytes that the other writes.
  *  3. A run's arena is its own; weights are shared by all runs and never written after deim_executor_new().
+ *  4. Resident tensors belong to the caller, who alone decides when they change between submits.
  */
 #pragma once
 
@@ -28,6 +33,18 @@ typedef struct _DeimExecutor DeimExecutor;
  */
 DeimExecutor *deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboolean optimise,
                                  GError **error);
+
+/* A plain tensor that lies in a buffer of the caller's: a trained parameter, or its gradient. */
+typedef struct {
+  DeimTensor *tensor;
+  gsize offset; /* bytes, a multiple of deim_executor_alignment() */
+} DeimResident;
+
+/* For training: fp32, without passes, and with @n @residents in @buffer, which must live as long as runs do. */
+DeimExecutor *deim_executor_new_training (DeimGpu *gpu, DeimGraph *graph, const DeimGpuBuffer *buffer,
+                                          const DeimResident *residents, guint n, GError **error);
+/* What offsets of residents are multiples of. */
+gsize deim_executor_alignment (DeimGpu *gpu);
 void deim_executor_free (DeimExecutor *executor);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimExecutor, deim_executor_free)
 
@@ -51,6 +68,7 @@ DeimRun *deim_run_new (DeimExecutor *executor, DeimRunFlags flags, GError **erro
 void deim_run_free (DeimRun *run); /* waits until it is no longer pending; before its executor */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimRun, deim_run_free)
 
+/* Those of the first phase. */
 DeimCommands *deim_run_get_commands (DeimRun *run);
 /* Where @tensor lies in the run's arena. @ret_half: stored as fp16. */
 void deim_run_get_slot (DeimRun *run, const DeimTensor *tensor, DeimSlot *ret_slot, gboolean *ret_half);
@@ -60,5 +78,7 @@ void deim_run_write (DeimRun *run, const DeimTensor *tensor, gconstpointer dense
 void deim_run_read (DeimRun *run, const DeimTensor *tensor, gpointer dense);
 /* Milliseconds of every dispatch of the last finished run; FALSE where not measured. */
 gboolean deim_run_get_times (DeimRun *run, gdouble *ret_ms);
-/* Submits and waits. */
+/* Submits all phases and waits. */
 gboolean deim_run_execute (DeimRun *run, GError **error);
+/* Phase 0 or, of a differentiated graph, 1. */
+gboolean deim_run_execute_phase (DeimRun *run, guint phase, GError **error);

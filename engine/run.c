@@ -10,6 +10,7 @@
 typedef struct {
   const DeimTensor *tensor;
   gsize offset; /* in the staging buffer of its direction */
+  guint phase;
 } Transfer;
 
 struct _DeimRun {
@@ -17,11 +18,13 @@ struct _DeimRun {
   DeimRunFlags flags;
   DeimGpuBuffer arena, upload, readback;
   GArray *inputs, *outputs; /* of Transfer */
-  DeimCommands *commands;
+  DeimCommands *commands[2];
+  guint n_phases;
 };
 
-/* Byte ranges of the arena touched since the last barrier. */
+/* Byte ranges touched since the last barrier. */
 typedef struct {
+  VkBuffer buffer;
   gsize begin, end;
   gboolean write;
 } Access;
@@ -38,11 +41,12 @@ tensor_access (const DeimRun *self, const DeimTensor *tensor, gboolean write)
 {
   const DeimLayout *layout = deim_layouts_get (self->executor->layouts, tensor);
   gsize base = self->executor->tensor_offset[layout->root->id], unit = element_bytes (self, tensor);
+  VkBuffer buffer = self->arena.buffer;
   if (tensor->plain || tensor->type == DEIM_TYPE_INT)
-    return (Access){ base, base + deim_executor_root_bytes (self->executor, tensor), write };
+    return (Access){ buffer, base, base + deim_executor_root_bytes (self->executor, tensor), write };
   gsize last = (gsize) layout->first + (gsize) (tensor->shape.n - 1) * layout->batch_stride +
                (gsize) (layout->blocks - 1) * layout->block_stride + (gsize) tensor->shape.h * tensor->shape.w;
-  return (Access){ base + (gsize) layout->first * unit, base + last * unit, write };
+  return (Access){ buffer, base + (gsize) layout->first * unit, base + last * unit, write };
 }
 
 static gboolean
@@ -50,7 +54,8 @@ conflicts (const GArray *accesses, const Access *access)
 {
   for (guint i = 0; i < accesses->len; i++) {
     const Access *other = &g_array_index (accesses, Access, i);
-    if ((access->write || other->write) && access->begin < other->end && other->begin < access->end)
+    if ((access->write || other->write) && access->buffer == other->buffer && access->begin < other->end &&
+        other->begin < access->end)
       return TRUE;
   }
   return FALSE;
@@ -64,9 +69,12 @@ make_slot (const DeimRun *self, const DeimBinding *bind, DeimSlot *slot)
   slot->buffer = self->arena.buffer;
   if (bind->tensor) {
     const DeimTensor *root = deim_layouts_get (executor->layouts, bind->tensor)->root;
-    if (root->data)
+    gboolean resident = deim_executor_is_resident (executor, root);
+    if (resident)
+      slot->buffer = executor->residents->buffer;
+    else if (root->data)
       slot->buffer = executor->weights.buffer;
-    slot->offset = executor->tensor_offset[root->id];
+    slot->offset = resident ? executor->resident_offset[root->id] : executor->tensor_offset[root->id];
     slot->range = deim_executor_root_bytes (executor, root);
     half = deim_executor_is_half (executor, root);
   } else if (bind->blob >= 0) {
@@ -81,17 +89,32 @@ make_slot (const DeimRun *self, const DeimBinding *bind, DeimSlot *slot)
   slot->texel_format = half ? VK_FORMAT_R16G16B16A16_SFLOAT : VK_FORMAT_R32G32B32A32_SFLOAT;
 }
 
+static guint
+first_dispatch (const DeimRun *self, guint phase)
+{
+  return phase == 0 ? 0 : deim_executor_first_phase (self->executor);
+}
+
+static guint
+count_dispatches (const DeimRun *self, guint phase)
+{
+  guint end = phase + 1 < self->n_phases ? first_dispatch (self, phase + 1) : self->executor->list->dispatches->len;
+  return end - first_dispatch (self, phase);
+}
+
 static gboolean
-record_dispatches (DeimRun *self, GError **error)
+record_dispatches (DeimRun *self, guint phase, GError **error)
 {
   DeimExecutor *executor = self->executor;
+  DeimCommands *commands = self->commands[phase];
+  guint first = first_dispatch (self, phase), n = count_dispatches (self, phase);
   gboolean timestamps = (self->flags & DEIM_RUN_TIMESTAMPS) != 0;
   g_autoptr (GArray) accesses = g_array_new (FALSE, FALSE, sizeof (Access));
   g_autoptr (GArray) mine = g_array_new (FALSE, FALSE, sizeof (Access));
 
   if (timestamps)
-    deim_commands_timestamp (self->commands, 0);
-  for (guint i = 0; i < executor->list->dispatches->len; i++) {
+    deim_commands_timestamp (commands, 0);
+  for (guint i = first; i < first + n; i++) {
     const DeimDispatch *d = deim_executor_dispatch (executor, i);
     DeimSlot slots[DEIM_MAX_BINDINGS] = { 0 };
     gboolean wait = FALSE;
@@ -99,58 +122,61 @@ record_dispatches (DeimRun *self, GError **error)
     for (guint b = 0; b < d->n_bind; b++) {
       const DeimBinding *bind = &d->bind[b];
       make_slot (self, bind, &slots[b]);
-      Access access = { slots[b].offset, slots[b].offset + slots[b].range, bind->mode == DEIM_BIND_WRITE };
-      if (slots[b].buffer != self->arena.buffer)
-        continue; /* weights are never written */
-      if (bind->tensor)
+      Access access = { slots[b].buffer, slots[b].offset, slots[b].offset + slots[b].range,
+                        bind->mode == DEIM_BIND_WRITE };
+      if (slots[b].buffer == executor->weights.buffer)
+        continue; /* never written */
+      if (bind->tensor && slots[b].buffer == self->arena.buffer)
         access = tensor_access (self, bind->tensor, access.write);
       wait |= conflicts (accesses, &access);
       g_array_append_val (mine, access);
     }
     if (wait) {
-      deim_commands_barrier (self->commands, FALSE);
+      deim_commands_barrier (commands, FALSE);
       g_array_set_size (accesses, 0);
     }
     g_array_append_vals (accesses, mine->data, mine->len);
-    if (!deim_commands_dispatch (self->commands, executor->pipelines[i], &executor->keys[i], slots, d->push, d->groups,
+    if (!deim_commands_dispatch (commands, executor->pipelines[i], &executor->keys[i], slots, d->push, d->groups,
                                  error))
       return FALSE;
     if (timestamps)
-      deim_commands_timestamp (self->commands, i + 1);
+      deim_commands_timestamp (commands, i - first + 1);
   }
   return TRUE;
 }
 
 static gboolean
-record (DeimRun *self, GError **error)
+record (DeimRun *self, guint phase, GError **error)
 {
   DeimExecutor *executor = self->executor;
-  if (!deim_commands_begin (self->commands, error))
+  DeimCommands *commands = self->commands[phase];
+  if (!deim_commands_begin (commands, error))
     return FALSE;
-  if (self->flags & DEIM_RUN_POISON) {
-    deim_commands_fill (self->commands, self->arena.buffer, 0, self->arena.size,
-                        0x7fc07fc0); /* NaN as float and half */
-    deim_commands_barrier (self->commands, FALSE);
+  if ((self->flags & DEIM_RUN_POISON) && phase == 0) {
+    deim_commands_fill (commands, self->arena.buffer, 0, self->arena.size, 0x7fc07fc0); /* NaN as float and half */
+    deim_commands_barrier (commands, FALSE);
   }
   if (self->flags & DEIM_RUN_HOST_INPUTS) {
     for (guint i = 0; i < self->inputs->len; i++) {
       const Transfer *t = &g_array_index (self->inputs, Transfer, i);
-      deim_commands_copy (self->commands, self->upload.buffer, t->offset, self->arena.buffer,
-                          executor->tensor_offset[t->tensor->id], deim_executor_root_bytes (executor, t->tensor));
+      if (t->phase == phase)
+        deim_commands_copy (commands, self->upload.buffer, t->offset, self->arena.buffer,
+                            executor->tensor_offset[t->tensor->id], deim_executor_root_bytes (executor, t->tensor));
     }
-    deim_commands_barrier (self->commands, FALSE);
+    deim_commands_barrier (commands, FALSE);
   }
-  if (!record_dispatches (self, error))
+  if (!record_dispatches (self, phase, error))
     return FALSE;
-  deim_commands_barrier (self->commands, FALSE);
+  deim_commands_barrier (commands, FALSE);
   for (guint i = 0; i < self->outputs->len; i++) {
     const Transfer *t = &g_array_index (self->outputs, Transfer, i);
     const DeimTensor *root = deim_layouts_get (executor->layouts, t->tensor)->root;
-    deim_commands_copy (self->commands, self->arena.buffer, executor->tensor_offset[root->id], self->readback.buffer,
-                        t->offset, deim_executor_root_bytes (executor, root));
+    if (t->phase == phase)
+      deim_commands_copy (commands, self->arena.buffer, executor->tensor_offset[root->id], self->readback.buffer,
+                          t->offset, deim_executor_root_bytes (executor, root));
   }
-  deim_commands_barrier (self->commands, TRUE);
-  return deim_commands_end (self->commands, error);
+  deim_commands_barrier (commands, TRUE);
+  return deim_commands_end (commands, error);
 }
 
 /* Lists the tensors that pass in or out, and returns the bytes of staging that they need. */
@@ -164,7 +190,7 @@ list_transfers (DeimRun *self, GArray *transfers, gboolean outputs)
     if (outputs ? !deim_graph_is_output (graph, tensor) : tensor->kind != DEIM_TENSOR_INPUT)
       continue;
     const DeimTensor *root = deim_layouts_get (self->executor->layouts, tensor)->root;
-    Transfer transfer = { tensor, total };
+    Transfer transfer = { tensor, total, deim_executor_phase_of (self->executor, tensor) };
     g_array_append_val (transfers, transfer);
     gsize bytes = deim_executor_root_bytes (self->executor, root);
     total += (bytes + self->executor->alignment - 1) / self->executor->alignment * self->executor->alignment;
@@ -177,22 +203,25 @@ deim_run_new (DeimExecutor *executor, DeimRunFlags flags, GError **error)
 {
   g_autoptr (DeimRun) self = g_new0 (DeimRun, 1);
   DeimGpu *gpu = executor->gpu;
-  guint n = executor->list->dispatches->len;
   self->executor = executor;
   self->flags = flags;
+  self->n_phases = deim_executor_first_phase (executor) < executor->list->dispatches->len ? 2 : 1;
   self->inputs = g_array_new (FALSE, FALSE, sizeof (Transfer));
   self->outputs = g_array_new (FALSE, FALSE, sizeof (Transfer));
   gsize in_bytes = list_transfers (self, self->inputs, FALSE);
   gsize out_bytes = list_transfers (self, self->outputs, TRUE);
   gsize least = executor->alignment;
-  self->commands = deim_commands_new (gpu, n, flags & DEIM_RUN_TIMESTAMPS ? n + 1 : 0, error);
-  if (!self->commands ||
-      !deim_gpu_buffer_init (&self->arena, gpu, DEIM_MEMORY_DEVICE, MAX (executor->arena_bytes, least), error) ||
+  if (!deim_gpu_buffer_init (&self->arena, gpu, DEIM_MEMORY_DEVICE, MAX (executor->arena_bytes, least), error) ||
       ((flags & DEIM_RUN_HOST_INPUTS) &&
        !deim_gpu_buffer_init (&self->upload, gpu, DEIM_MEMORY_UPLOAD, MAX (in_bytes, least), error)) ||
-      !deim_gpu_buffer_init (&self->readback, gpu, DEIM_MEMORY_READBACK, MAX (out_bytes, least), error) ||
-      !record (self, error))
+      !deim_gpu_buffer_init (&self->readback, gpu, DEIM_MEMORY_READBACK, MAX (out_bytes, least), error))
     return NULL;
+  for (guint phase = 0; phase < self->n_phases; phase++) {
+    guint n = count_dispatches (self, phase);
+    self->commands[phase] = deim_commands_new (gpu, n, flags & DEIM_RUN_TIMESTAMPS ? n + 1 : 0, error);
+    if (!self->commands[phase] || !record (self, phase, error))
+      return NULL;
+  }
   return g_steal_pointer (&self);
 }
 
@@ -201,7 +230,8 @@ deim_run_free (DeimRun *self)
 {
   if (!self)
     return;
-  deim_commands_free (self->commands);
+  for (guint phase = 0; phase < G_N_ELEMENTS (self->commands); phase++)
+    deim_commands_free (self->commands[phase]);
   deim_gpu_buffer_finish (&self->arena, self->executor->gpu);
   deim_gpu_buffer_finish (&self->upload, self->executor->gpu);
   deim_gpu_buffer_finish (&self->readback, self->executor->gpu);
@@ -213,7 +243,7 @@ deim_run_free (DeimRun *self)
 DeimCommands *
 deim_run_get_commands (DeimRun *self)
 {
-  return self->commands;
+  return self->commands[0];
 }
 
 void
@@ -269,19 +299,36 @@ deim_run_read (DeimRun *self, const DeimTensor *tensor, gpointer dense)
 gboolean
 deim_run_get_times (DeimRun *self, gdouble *ret_ms)
 {
-  guint n = self->executor->list->dispatches->len;
-  g_autofree gdouble *marks = g_new0 (gdouble, n + 1);
-  if (!(self->flags & DEIM_RUN_TIMESTAMPS) || !deim_commands_get_timestamps (self->commands, marks, n + 1))
+  if (!(self->flags & DEIM_RUN_TIMESTAMPS))
     return FALSE;
-  for (guint i = 0; i < n; i++)
-    ret_ms[i] = marks[i + 1] - marks[i];
+  for (guint phase = 0; phase < self->n_phases; phase++) {
+    guint n = count_dispatches (self, phase);
+    g_autofree gdouble *marks = g_new0 (gdouble, n + 1);
+    if (!deim_commands_get_timestamps (self->commands[phase], marks, n + 1))
+      return FALSE;
+    for (guint i = 0; i < n; i++)
+      *ret_ms++ = marks[i + 1] - marks[i];
+  }
   return TRUE;
+}
+
+static gboolean
+submit (DeimRun *self, guint phase, guint n, GError **error)
+{
+  guint64 value;
+  return deim_gpu_submit (self->executor->gpu, &self->commands[phase], n, &value, error) &&
+         deim_gpu_wait (self->executor->gpu, value, error);
 }
 
 gboolean
 deim_run_execute (DeimRun *self, GError **error)
 {
-  guint64 value;
-  return deim_gpu_submit (self->executor->gpu, &self->commands, 1, &value, error) &&
-         deim_gpu_wait (self->executor->gpu, value, error);
+  return submit (self, 0, self->n_phases, error);
+}
+
+gboolean
+deim_run_execute_phase (DeimRun *self, guint phase, GError **error)
+{
+  g_return_val_if_fail (phase < self->n_phases, FALSE);
+  return submit (self, phase, 1, error);
 }
