@@ -52,7 +52,7 @@ wanted_packages ()
     gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
     gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-dejavu-core
   have_vulkan_driver || echo mesa-vulkan-drivers
-  [ "$level" = run ] || printf '%s\n' vulkan-validationlayers libjpeg-turbo-progs
+  [ "$level" = run ] || printf '%s\n' vulkan-validationlayers libjpeg-turbo-progs libgstrtspserver-1.0-dev
   if [ "$level" = all ]; then
     command -v gcc > /dev/null || echo gcc
     command -v clang > /dev/null || echo clang
