@@ -95,6 +95,13 @@ DEIM_API const gchar *deim_device_get_name (DeimDevice *device);
  */
 DEIM_API gchar *deim_device_describe (DeimDevice *device);
 
+/**
+ * deim_device_imports_dmabuf: FALSE where deim_detector_submit() takes no
+ * DMABuf at all; deim_device_describe() has the reason. Where it is TRUE, a
+ * particular one may still be refused.
+ */
+DEIM_API gboolean deim_device_imports_dmabuf (DeimDevice *device);
+
 /** deim_device_list: the names of all Vulkan devices, in index order. NULL-terminated; empty when there is none. */
 DEIM_API gchar **deim_device_list (GError **error);
 
@@ -249,7 +256,13 @@ typedef enum {
 } DeimMatrix;
 typedef enum { DEIM_RANGE_LIMITED, DEIM_RANGE_FULL } DeimRange;
 
-/** A picture in memory of the caller. Planes in the order of the format; strides in bytes. */
+/** Where the planes of a picture lie that is in a DMABuf: a frame of a decoder, a camera or another device. */
+typedef struct {
+  gint fd[4];      /* of each plane; the caller's */
+  gsize offset[4]; /* bytes in front of the plane */
+} DeimDmabuf;
+
+/** A picture in memory of the caller. Planes in the order of the format, rows one after the other; strides in bytes. */
 typedef struct {
   DeimFormat format;
   guint width, height; /* pixels of the whole frame */
@@ -259,6 +272,7 @@ typedef struct {
   DeimRange range;          /* likewise */
   guint region_x, region_y; /* the part to look at; */
   guint region_w, region_h; /* 0 x 0 is the whole frame */
+  const DeimDmabuf *dmabuf; /* (nullable): the planes lie there, and `data` is not looked at */
 } DeimFrame;
 
 /** One detection. Pixels of the incoming frame, not clipped to it. */
@@ -296,12 +310,16 @@ DEIM_API guint deim_detector_get_in_flight (DeimDetector *detector);    /* numbe
 
 /**
  * deim_detector_submit:
- * @frame: read during the call only; copied once, to device memory
+ * @frame: read during the call only; its pixels are copied once, to device
+ *   memory. Those of a DMABuf are not: the device reads them where they lie,
+ *   and they must not change until the frame is collected
  * @ticket: (out): to be given to deim_detector_collect() exactly once
  *
  * Starts inference of @frame and returns. DEIM_ERROR_BUSY when all slots hold
- * frames that nobody collected. A change of format or size is recorded anew;
- * otherwise nothing is allocated.
+ * frames that nobody collected. A change of format or size is recorded anew,
+ * and a DMABuf is imported when it comes for the first time; otherwise nothing
+ * is allocated. DEIM_ERROR_UNSUPPORTED where a DMABuf cannot be read in place,
+ * with the reason: submit the same frame with `data` instead.
  */
 DEIM_API gboolean deim_detector_submit (DeimDetector *detector, const DeimFrame *frame, guint64 *ticket,
                                         GError **error);

@@ -92,11 +92,8 @@ make_slots (DeimDetector *self, GError **error)
     DeimSlot target;
     gboolean half;
     deim_run_get_slot (slot->run, self->input, &target, &half);
-    slot->preprocessor =
-        deim_preprocessor_new (deim_device_get_gpu (self->device), &target, half, self->options.width,
-                               self->options.height, self->options.resize, self->options.timestamps, error);
-    if (!slot->preprocessor)
-      return FALSE;
+    slot->preprocessor = deim_preprocessor_new (deim_device_get_gpu (self->device), &target, half, self->options.width,
+                                                self->options.height, self->options.resize, self->options.timestamps);
     slot->records = g_new (gfloat, (gsize) RECORD * self->options.max_detections);
   }
   return TRUE;

@@ -65,6 +65,12 @@ deim_device_describe (DeimDevice *self)
   return deim_gpu_describe (self->gpu);
 }
 
+gboolean
+deim_device_imports_dmabuf (DeimDevice *self)
+{
+  return deim_gpu_get_policy (self->gpu)->on[DEIM_DECISION_DMABUF];
+}
+
 gchar **
 deim_device_list (GError **error)
 {

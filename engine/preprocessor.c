@@ -1,10 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * preprocessor.c - the commands of both ways to the network's input: by staging memory, and straight out of a DMABuf.
+ *
+ * A pool hands out the same few buffers again and again, so what was imported stays, with the commands that read it.
+ * What no longer comes belongs to a pool that is gone, and is given up.
+ */
 #include "preprocessor.h"
 
 #include <string.h>
 
 #include "engine/error.h"
 #include "engine/image/preprocess.h"
+
+#define MAX_IMPORTS 32  /* more than a pool has buffers */
+#define GIVEN_UP    128 /* frames since an import was used last */
+
+/* A DMABuf that frames come in. */
+typedef struct {
+  DeimDmabufId id;
+  gsize offset[DEIM_FRAME_MAX_PLANES];
+  guint stride[DEIM_FRAME_MAX_PLANES];
+  DeimGpuBuffer buffer;
+  DeimCommands *commands;
+  guint64 used; /* `loads` at its last frame */
+} Import;
 
 struct _DeimPreprocessor {
   DeimGpu *gpu;
@@ -13,19 +32,23 @@ struct _DeimPreprocessor {
   guint width, height;
   DeimResize resize;
   gboolean timestamps;
+  guint64 loads;
+  DeimCommands *loaded; /* of the frame that was loaded: `commands` or an import's */
 
   gboolean ready; /* `plan` and everything below belong to a geometry */
   DeimPreprocess plan;
-  DeimGpuBuffer staging; /* written by the host */
-  DeimGpuBuffer frame;   /* its copy on the device, where shaders cannot read staging memory at full speed */
   DeimGpuBuffer table;
   DeimGpuBuffer scratch;
+  /* made when the first frame comes that has to be staged */
+  DeimGpuBuffer staging; /* written by the host */
+  DeimGpuBuffer frame;   /* its copy on the device, where shaders cannot read staging memory at full speed */
   DeimCommands *commands;
+  GArray *imports; /* of Import, in no order */
 };
 
 DeimPreprocessor *
 deim_preprocessor_new (DeimGpu *gpu, const DeimSlot *target, gboolean half, guint width, guint height,
-                       DeimResize resize, gboolean timestamps, GError **error)
+                       DeimResize resize, gboolean timestamps)
 {
   DeimPreprocessor *self = g_new0 (DeimPreprocessor, 1);
   self->gpu = deim_gpu_ref (gpu);
@@ -35,17 +58,28 @@ deim_preprocessor_new (DeimGpu *gpu, const DeimSlot *target, gboolean half, guin
   self->height = height;
   self->resize = resize;
   self->timestamps = timestamps;
-  self->commands =
-      deim_commands_new (gpu, DEIM_PREPROCESSOR_DISPATCHES, timestamps ? DEIM_PREPROCESSOR_STEPS + 1 : 0, error);
-  if (!self->commands)
-    g_clear_pointer (&self, deim_preprocessor_free);
+  self->imports = g_array_new (FALSE, TRUE, sizeof (Import));
   return self;
 }
 
 static void
+drop_import (DeimPreprocessor *self, guint index)
+{
+  Import *import = &g_array_index (self->imports, Import, index);
+  deim_commands_free (import->commands);
+  deim_gpu_buffer_finish (&import->buffer, self->gpu);
+  g_array_remove_index_fast (self->imports, index);
+}
+
+/* Frees what cannot be used any more. */
+static void
 forget_geometry (DeimPreprocessor *self)
 {
   self->ready = FALSE;
+  self->loaded = NULL;
+  while (self->imports->len > 0)
+    drop_import (self, self->imports->len - 1);
+  g_clear_pointer (&self->commands, deim_commands_free);
   deim_preprocess_finish (&self->plan);
   memset (&self->plan, 0, sizeof self->plan);
   deim_gpu_buffer_finish (&self->staging, self->gpu);
@@ -59,8 +93,8 @@ deim_preprocessor_free (DeimPreprocessor *self)
 {
   if (!self)
     return;
-  deim_commands_free (self->commands);
   forget_geometry (self);
+  g_array_unref (self->imports);
   deim_gpu_unref (self->gpu);
   g_free (self);
 }
@@ -74,7 +108,8 @@ reads_staging (const DeimPreprocessor *self)
 }
 
 static DeimSlot
-slot_of (const DeimPreprocessor *self, DeimPreprocessBuffer role, DeimPreprocessAccess access)
+slot_of (const DeimPreprocessor *self, const DeimGpuBuffer *frame, DeimPreprocessBuffer role,
+         DeimPreprocessAccess access)
 {
   DeimSlot slot = { .texel_format =
                         access == DEIM_PREPROCESS_READ_WORD4 ? VK_FORMAT_R32G32B32A32_UINT : VK_FORMAT_R32_UINT };
@@ -83,7 +118,7 @@ slot_of (const DeimPreprocessor *self, DeimPreprocessBuffer role, DeimPreprocess
   case DEIM_PREPROCESS_OUTPUT:
     return self->target;
   case DEIM_PREPROCESS_FRAME:
-    buffer = reads_staging (self) ? &self->staging : &self->frame;
+    buffer = frame;
     break;
   case DEIM_PREPROCESS_TABLE:
     buffer = &self->table;
@@ -98,7 +133,8 @@ slot_of (const DeimPreprocessor *self, DeimPreprocessBuffer role, DeimPreprocess
 }
 
 static gboolean
-record_dispatch (DeimPreprocessor *self, const DeimPreprocessDispatch *d, gboolean last, GError **error)
+record_dispatch (DeimPreprocessor *self, DeimCommands *commands, const DeimGpuBuffer *frame,
+                 const DeimPreprocessDispatch *d, gboolean last, GError **error)
 {
   const DeimGpuPolicy *policy = deim_gpu_get_policy (self->gpu);
   gboolean texel = policy->on[DEIM_DECISION_TEXEL];
@@ -110,37 +146,51 @@ record_dispatch (DeimPreprocessor *self, const DeimPreprocessDispatch *d, gboole
   DeimSlot slots[DEIM_PREPROCESS_BINDINGS];
   for (guint b = 0; b < DEIM_PREPROCESS_BINDINGS; b++) {
     key.slots[b] = texel && d->bind[b].access != DEIM_PREPROCESS_WRITE ? DEIM_SLOT_TEXEL : DEIM_SLOT_STORAGE;
-    slots[b] = slot_of (self, d->bind[b].buffer, d->bind[b].access);
+    slots[b] = slot_of (self, frame, d->bind[b].buffer, d->bind[b].access);
   }
   key.spec[0] = policy->subgroup_size;
   key.spec[1] = d->local_size;
   key.spec[2] = last && self->half ? 1u << (DEIM_PREPROCESS_BINDINGS - 1) : 0;
   memcpy (key.spec + 4, d->spec, d->n_spec * sizeof (guint32));
   const DeimPipeline *pipeline = deim_gpu_get_pipeline (self->gpu, &key, error);
-  return pipeline && deim_commands_dispatch (self->commands, pipeline, &key, slots, d->push, d->groups, error);
+  return pipeline && deim_commands_dispatch (commands, pipeline, &key, slots, d->push, d->groups, error);
 }
 
-static gboolean
-record (DeimPreprocessor *self, GError **error)
+/* Both dispatches, the first of them @first, which reads @frame. NULL with @error. */
+static DeimCommands *
+record (DeimPreprocessor *self, const DeimGpuBuffer *frame, const DeimPreprocessDispatch *first, gboolean imported,
+        GError **error)
 {
-  if (!deim_commands_begin (self->commands, error))
-    return FALSE;
+  const DeimPreprocessDispatch *dispatch[DEIM_PREPROCESSOR_DISPATCHES] = { first, &self->plan.dispatch[1] };
+  DeimCommands *commands = deim_commands_new (self->gpu, DEIM_PREPROCESSOR_DISPATCHES,
+                                              self->timestamps ? DEIM_PREPROCESSOR_STEPS + 1 : 0, error);
+  if (!commands || !deim_commands_begin (commands, error))
+    goto fail;
   if (self->timestamps)
-    deim_commands_timestamp (self->commands, 0);
-  if (!reads_staging (self)) {
-    deim_commands_copy (self->commands, self->staging.buffer, 0, self->frame.buffer, 0, self->plan.staging_size);
-    deim_commands_barrier (self->commands, FALSE);
+    deim_commands_timestamp (commands, 0);
+  if (imported) {
+    deim_commands_take (commands, frame->buffer);
+  } else if (frame == &self->frame) {
+    deim_commands_copy (commands, self->staging.buffer, 0, self->frame.buffer, 0, self->plan.staging_size);
+    deim_commands_barrier (commands, FALSE);
   }
   for (guint i = 0; i < DEIM_PREPROCESSOR_DISPATCHES; i++) {
     if (self->timestamps)
-      deim_commands_timestamp (self->commands, i + 1);
-    if (!record_dispatch (self, &self->plan.dispatch[i], i == 1, error))
-      return FALSE;
-    deim_commands_barrier (self->commands, FALSE);
+      deim_commands_timestamp (commands, i + 1);
+    if (!record_dispatch (self, commands, frame, dispatch[i], i == 1, error))
+      goto fail;
+    deim_commands_barrier (commands, FALSE);
   }
+  if (imported)
+    deim_commands_give_back (commands, frame->buffer);
   if (self->timestamps)
-    deim_commands_timestamp (self->commands, DEIM_PREPROCESSOR_STEPS);
-  return deim_commands_end (self->commands, error);
+    deim_commands_timestamp (commands, DEIM_PREPROCESSOR_STEPS);
+  if (deim_commands_end (commands, error))
+    return commands;
+
+fail:
+  deim_commands_free (commands);
+  return NULL;
 }
 
 static gboolean
@@ -151,17 +201,105 @@ learn_geometry (DeimPreprocessor *self, const DeimFrame *frame, GError **error)
     return FALSE;
   DeimPreprocess *p = &self->plan;
   gsize least = 64;
-  if (!deim_gpu_buffer_init (&self->staging, self->gpu, DEIM_MEMORY_UPLOAD, MAX (p->staging_size, least), error) ||
-      (!reads_staging (self) &&
-       !deim_gpu_buffer_init (&self->frame, self->gpu, DEIM_MEMORY_DEVICE, MAX (p->staging_size, least), error)) ||
-      !deim_gpu_buffer_init (&self->table, self->gpu, DEIM_MEMORY_DEVICE, MAX (p->table_size, least), error) ||
+  if (!deim_gpu_buffer_init (&self->table, self->gpu, DEIM_MEMORY_DEVICE, MAX (p->table_size, least), error) ||
       !deim_gpu_buffer_upload (&self->table, self->gpu, 0, p->table, p->table_size, error) ||
-      !deim_gpu_buffer_init (&self->scratch, self->gpu, DEIM_MEMORY_DEVICE, MAX (p->scratch_size, least), error) ||
-      !record (self, error)) {
+      !deim_gpu_buffer_init (&self->scratch, self->gpu, DEIM_MEMORY_DEVICE, MAX (p->scratch_size, least), error)) {
     forget_geometry (self);
     return FALSE;
   }
   self->ready = TRUE;
+  return TRUE;
+}
+
+/* ----------------------------------------------------------------- staging */
+
+static gboolean
+make_staging (DeimPreprocessor *self, GError **error)
+{
+  gsize size = MAX (self->plan.staging_size, 64);
+  if (!self->staging.buffer && !deim_gpu_buffer_init (&self->staging, self->gpu, DEIM_MEMORY_UPLOAD, size, error))
+    return FALSE;
+  if (!reads_staging (self) && !self->frame.buffer &&
+      !deim_gpu_buffer_init (&self->frame, self->gpu, DEIM_MEMORY_DEVICE, size, error))
+    return FALSE;
+  self->commands =
+      record (self, reads_staging (self) ? &self->staging : &self->frame, &self->plan.dispatch[0], FALSE, error);
+  return self->commands != NULL;
+}
+
+/* ----------------------------------------------------------------- imports */
+
+static gboolean
+is_import_of (const DeimPreprocessor *self, const Import *import, const DeimDmabufId *id, const DeimFrame *frame)
+{
+  guint n = self->plan.info->n_planes;
+  return import->id.inode == id->inode && import->id.device == id->device &&
+         memcmp (import->offset, frame->dmabuf->offset, n * sizeof import->offset[0]) == 0 &&
+         memcmp (import->stride, frame->stride, n * sizeof import->stride[0]) == 0;
+}
+
+/* Makes room: nothing of this object is pending, so that any may go. */
+static void
+prune_imports (DeimPreprocessor *self)
+{
+  guint oldest = 0;
+  for (guint i = self->imports->len; i-- > 0;)
+    if (self->loads - g_array_index (self->imports, Import, i).used > GIVEN_UP)
+      drop_import (self, i);
+  if (self->imports->len < MAX_IMPORTS)
+    return;
+  for (guint i = 1; i < self->imports->len; i++)
+    if (g_array_index (self->imports, Import, i).used < g_array_index (self->imports, Import, oldest).used)
+      oldest = i;
+  drop_import (self, oldest);
+}
+
+static Import *
+add_import (DeimPreprocessor *self, const DeimDmabufId *id, const DeimFrame *frame, GError **error)
+{
+  Import made = { .id = *id };
+  guint n = self->plan.info->n_planes;
+  memcpy (made.offset, frame->dmabuf->offset, n * sizeof made.offset[0]);
+  memcpy (made.stride, frame->stride, n * sizeof made.stride[0]);
+  DeimPreprocessDispatch first;
+  if (!deim_gpu_buffer_import (&made.buffer, self->gpu, frame->dmabuf->fd[0], error))
+    return NULL;
+  if (!deim_preprocess_read_in_place (&self->plan, frame->dmabuf, frame->stride, made.buffer.size, &first, error) ||
+      !(made.commands = record (self, &made.buffer, &first, TRUE, error))) {
+    deim_gpu_buffer_finish (&made.buffer, self->gpu);
+    return NULL;
+  }
+  g_array_append_val (self->imports, made);
+  return &g_array_index (self->imports, Import, self->imports->len - 1);
+}
+
+static gboolean
+load_dmabuf (DeimPreprocessor *self, const DeimFrame *frame, GError **error)
+{
+  const gint *fd = frame->dmabuf->fd;
+  DeimDmabufId id, other;
+  if (!deim_dmabuf_identify (fd[0], &id, error))
+    return FALSE;
+  for (guint i = 1; i < self->plan.info->n_planes; i++) {
+    if (!deim_dmabuf_identify (fd[i], &other, error))
+      return FALSE;
+    if (other.inode != id.inode || other.device != id.device) {
+      g_set_error (error, DEIM_ERROR, DEIM_ERROR_UNSUPPORTED, "its planes lie in several DMABufs");
+      return FALSE;
+    }
+  }
+  Import *import = NULL;
+  for (guint i = 0; i < self->imports->len && !import; i++)
+    if (is_import_of (self, &g_array_index (self->imports, Import, i), &id, frame))
+      import = &g_array_index (self->imports, Import, i);
+  if (!import) {
+    prune_imports (self);
+    import = add_import (self, &id, frame, error);
+  }
+  if (!import || !deim_gpu_wait_for_dmabuf (self->gpu, fd[0], error))
+    return FALSE;
+  import->used = self->loads;
+  self->loaded = import->commands;
   return TRUE;
 }
 
@@ -174,14 +312,20 @@ deim_preprocessor_load (DeimPreprocessor *self, const DeimFrame *frame, GError *
     return FALSE;
   if (!(self->ready && deim_preprocess_matches (&self->plan, frame)) && !learn_geometry (self, frame, error))
     return FALSE;
+  self->loads++;
+  if (frame->dmabuf)
+    return load_dmabuf (self, frame, error);
+  if (!self->commands && !make_staging (self, error))
+    return FALSE;
   deim_preprocess_upload (&self->plan, frame, self->staging.map);
+  self->loaded = self->commands;
   return TRUE;
 }
 
 DeimCommands *
 deim_preprocessor_get_commands (DeimPreprocessor *self)
 {
-  return self->commands;
+  return self->loaded;
 }
 
 void
@@ -194,7 +338,8 @@ gboolean
 deim_preprocessor_get_times (DeimPreprocessor *self, gdouble ret_ms[DEIM_PREPROCESSOR_STEPS])
 {
   gdouble marks[DEIM_PREPROCESSOR_STEPS + 1];
-  if (!self->timestamps || !deim_commands_get_timestamps (self->commands, marks, DEIM_PREPROCESSOR_STEPS + 1))
+  if (!self->timestamps || !self->loaded ||
+      !deim_commands_get_timestamps (self->loaded, marks, DEIM_PREPROCESSOR_STEPS + 1))
     return FALSE;
   for (guint i = 0; i < DEIM_PREPROCESSOR_STEPS; i++)
     ret_ms[i] = marks[i + 1] - marks[i];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * preprocessor.h - a DeimPreprocess (engine/image/) made to run on a device:
- * staging memory, resize table, and a command buffer that is recorded anew
- * when the geometry of the frames changes.
+ * staging memory or imported DMABufs, resize table, and command buffers that
+ * are recorded anew when the geometry of the frames changes.
  *
  * Thread-safety: one call at a time per object.
  */
@@ -18,12 +18,13 @@ typedef struct _DeimPreprocessor DeimPreprocessor;
 
 /* @target: where the network's input lies, @half: stored as fp16; @width, @height: its size. */
 DeimPreprocessor *deim_preprocessor_new (DeimGpu *gpu, const DeimSlot *target, gboolean half, guint width, guint height,
-                                         DeimResize resize, gboolean timestamps, GError **error);
+                                         DeimResize resize, gboolean timestamps);
 void deim_preprocessor_free (DeimPreprocessor *self); /* waits until its commands are no longer pending */
 
-/* Copies @frame's pixels to staging memory. Its commands must not be pending. */
+/* Copies @frame's pixels to staging memory, or makes its DMABuf known. No commands of this object may be pending.
+ * DEIM_ERROR_UNSUPPORTED where a DMABuf cannot be read in place. */
 gboolean deim_preprocessor_load (DeimPreprocessor *self, const DeimFrame *frame, GError **error);
-/* What brings the loaded frame to the target. */
+/* What brings the loaded frame to the target; others for each DMABuf. */
 DeimCommands *deim_preprocessor_get_commands (DeimPreprocessor *self);
 /* A box of the network in pixels of the loaded frame. */
 void deim_preprocessor_map_box (DeimPreprocessor *self, const gfloat cxcywh[4], gfloat ret_xyxy[4]);

@@ -7,35 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/model.h"
-#include "golden.h"
-
-static DeimModel *
-make_model (void)
-{
-  g_autoptr (GError) error = NULL;
-  g_autofree gchar *folder = golden_small_folder ();
-  g_autoptr (GoldenSet) set = golden_set_open (folder, "deimv2_atto_320x320_1", &error);
-  g_assert_no_error (error);
-  DeimStateDict dict = golden_params_dict (set->params);
-  DeimCheckpoint *checkpoint = deim_checkpoint_new ();
-  for (guint i = 0; i < set->params->list->len; i++) {
-    const GoldenParam *p = g_ptr_array_index (set->params->list, i);
-    if (p->integer)
-      continue;
-    DeimShape shape;
-    gfloat *values = dict.values.lookup (dict.values.data, p->name, &shape);
-    g_assert_nonnull (values);
-    gsize size = sizeof (gfloat);
-    for (guint d = 0; d < p->n_dims; d++)
-      size *= (gsize) p->dims[d];
-    g_autoptr (GBytes) bytes = g_bytes_new_take (values, size);
-    deim_checkpoint_add (checkpoint, p->name, DEIM_DTYPE_F32, p->n_dims, p->dims, bytes);
-  }
-  DeimModel *model = deim_model_new (checkpoint, "golden", &(DeimModelOptions){ .arch = "deimv2_atto" }, &error);
-  g_assert_no_error (error);
-  return model;
-}
+#include "golden-model.h"
 
 typedef struct {
   DeimModel *model;
@@ -46,7 +18,7 @@ static void
 set_up (Fixture *f, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
-  f->model = make_model ();
+  f->model = golden_model_new ();
   f->device = deim_device_open (NULL, &error);
   g_assert_no_error (error);
 }
@@ -294,7 +266,7 @@ test_lost_device (void)
   guint warnings = 0;
   deim_set_log_func (count_warnings, &warnings);
   g_autoptr (GError) error = NULL;
-  g_autoptr (DeimModel) model = make_model ();
+  g_autoptr (DeimModel) model = golden_model_new ();
   g_setenv ("DEIM_TEST_LOSE_DEVICE", "8", TRUE); /* the eighth submit of this device fails, uploads included */
   for (guint attempt = 0; attempt < 2; attempt++) {
     g_autoptr (DeimDevice) device = deim_device_open (NULL, &error);

@@ -176,6 +176,74 @@ test_format (gconstpointer data)
   }
 }
 
+/* The whole frame in one piece of memory, padded and followed by nothing, read without staging. */
+static void
+test_in_place (gconstpointer data)
+{
+  DeimFormat format = (DeimFormat) GPOINTER_TO_INT (data);
+  static const guint cases[][7] = { /* frame, region, bytes before the first plane */
+                                    { 64, 48, 0, 0, 0, 0, 0 },    { 131, 77, 0, 0, 0, 0, 8 },
+                                    { 61, 43, 7, 5, 31, 22, 64 }, { 61, 43, 60, 42, 1, 1, 4 },
+                                    { 61, 43, 3, 4, 58, 39, 12 }, { 1, 50, 0, 0, 0, 0, 0 }
+  };
+  if (!gpu) {
+    g_test_skip ("no Vulkan device");
+    return;
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (cases) * 2; i++) {
+    const guint *c = cases[i / 2];
+    g_autoptr (GError) error = NULL;
+    TestFrame f;
+    DeimPreprocess p;
+    test_frame_init_random (&f, format, c[0], c[1], 0, i);
+    f.frame.region_x = c[2];
+    f.frame.region_y = c[3];
+    f.frame.region_w = c[4];
+    f.frame.region_h = c[5];
+    g_assert_true (deim_preprocess_init (&p, &f.frame, 32, 32, DEIM_RESIZE_STRETCH, &error));
+
+    DeimDmabuf at = { { 0 }, { 0 } };
+    guint stride[4];
+    gsize size = c[6];
+    for (guint k = 0; k < p.info->n_planes; k++) {
+      at.offset[k] = size;
+      stride[k] = (deim_format_row_bytes (p.info, k, (c[0] + 7) & ~7u) + 3u) & ~3u;
+      size += (gsize) stride[k] * deim_format_rows (p.info, k, c[1]);
+    }
+    DeimPreprocessDispatch staged = p.dispatch[0];
+    p.staging_size = size;
+    g_assert_true (deim_preprocess_read_in_place (&p, &at, stride, size, &p.dispatch[0], &error));
+    Run run = { 0 };
+    run_init (&run, &p, i % 2, FALSE);
+    for (guint k = 0; k < p.info->n_planes; k++)
+      for (guint y = 0; y < deim_format_rows (p.info, k, c[1]); y++)
+        memcpy (run.buffer[DEIM_PREPROCESS_FRAME].map + at.offset[k] + (gsize) y * stride[k],
+                f.frame.data[k] + (gsize) y * f.frame.stride[k], deim_format_row_bytes (p.info, k, c[0]));
+    run_submit (&run);
+    compare (&run, &p, &f.frame, FALSE);
+    run_finish (&run);
+
+    /* What is not made of words, or not all there, is not read: it would be read wrongly. */
+    DeimPreprocessDispatch untouched = staged;
+    guint last = p.info->n_planes - 1;
+    DeimDmabuf crooked = at, outside = at;
+    crooked.offset[last] += 2;
+    outside.offset[0] = G_MAXSIZE;
+    guint odd[4] = { stride[0], stride[1], stride[2] }, huge[4] = { stride[0], stride[1], stride[2] };
+    odd[last] += 2;
+    huge[last] = G_MAXUINT & ~3u;
+    g_assert_false (deim_preprocess_read_in_place (&p, &crooked, stride, size + 8, &untouched, NULL));
+    g_assert_false (deim_preprocess_read_in_place (&p, &outside, stride, size, &untouched, NULL));
+    g_assert_false (deim_preprocess_read_in_place (&p, &at, odd, 2 * size, &untouched, NULL));
+    g_assert_true (c[1] == 1 || !deim_preprocess_read_in_place (&p, &at, huge, size, &untouched, NULL));
+    g_assert_false (deim_preprocess_read_in_place (&p, &at, stride, 16, &untouched, &error));
+    g_assert_error (error, DEIM_ERROR, DEIM_ERROR_UNSUPPORTED);
+    g_assert_cmpmem (&untouched, sizeof untouched, &staged, sizeof staged);
+    deim_preprocess_finish (&p);
+    test_frame_clear (&f);
+  }
+}
+
 /* The widest frames make the longest loops; a megapixel makes many workgroups. */
 static void
 test_large (void)
@@ -299,6 +367,8 @@ main (int argc, char **argv)
   for (DeimFormat f = DEIM_FORMAT_INVALID + 1; f < DEIM_FORMAT_LAST; f++) {
     g_autofree gchar *path = g_strdup_printf ("/image-gpu/format/%s", deim_format_to_name (f));
     g_test_add_data_func (path, GINT_TO_POINTER (f), test_format);
+    g_autofree gchar *in_place = g_strdup_printf ("/image-gpu/in-place/%s", deim_format_to_name (f));
+    g_test_add_data_func (in_place, GINT_TO_POINTER (f), test_in_place);
   }
   g_test_add_func ("/image-gpu/large", test_large);
   g_test_add_func ("/image-gpu/batch", test_batch);

@@ -36,6 +36,7 @@ capable (gint type)
     .cooperative_matrix = TRUE,
     .memory_model = TRUE,
     .dma_buf = TRUE,
+    .dma_buf_buffer = TRUE,
     .compute = TRUE,
     .max_workgroup_invocations = 1024,
     .max_workgroup_size_x = 1024,
@@ -116,6 +117,9 @@ test_gpu (void)
     g_assert_false (decides (&p, DEIM_DECISION_SHUFFLE, NULL));
     g_assert_true (decides (&p, DEIM_DECISION_SUBGROUP, NULL));
     g_assert_true (decides (&p, DEIM_DECISION_DMABUF, NULL));
+    g_assert_false (decides (&p, DEIM_DECISION_DMABUF, "fp16,dmabuf"));
+    p.dma_buf_buffer = FALSE; /* imports images only */
+    g_assert_false (decides (&p, DEIM_DECISION_DMABUF, NULL));
     p.dma_buf = FALSE;
     g_assert_false (decides (&p, DEIM_DECISION_DMABUF, NULL));
   }

@@ -347,6 +347,38 @@ deim_commands_barrier (DeimCommands *commands, gboolean host)
   commands->gpu->vk.CmdPipelineBarrier (commands->buffer, before, after, 0, 1, &barrier, 0, NULL, 0, NULL);
 }
 
+/* @taken: from outside to this device, else the other way round. Nothing is written here that others should see. */
+static void
+transfer_ownership (DeimCommands *commands, VkBuffer imported, gboolean taken)
+{
+  DeimGpu *gpu = commands->gpu;
+  VkBufferMemoryBarrier barrier = {
+    .sType = VK_STRUCTURE_TYPE_BUFFER_MEMORY_BARRIER,
+    .dstAccessMask = taken ? VK_ACCESS_SHADER_READ_BIT : 0,
+    .srcQueueFamilyIndex = taken ? gpu->outside : gpu->queue_family,
+    .dstQueueFamilyIndex = taken ? gpu->queue_family : gpu->outside,
+    .buffer = imported,
+    .size = VK_WHOLE_SIZE,
+  };
+  VkPipelineStageFlags before = taken ? VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT : VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT;
+  VkPipelineStageFlags after = taken ? VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT : VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT;
+  gpu->vk.CmdPipelineBarrier (commands->buffer, before, after, 0, 0, NULL, 1, &barrier, 0, NULL);
+}
+
+void
+deim_commands_take (DeimCommands *commands, VkBuffer imported)
+{
+  g_return_if_fail (commands->state == STATE_RECORDING);
+  transfer_ownership (commands, imported, TRUE);
+}
+
+void
+deim_commands_give_back (DeimCommands *commands, VkBuffer imported)
+{
+  g_return_if_fail (commands->state == STATE_RECORDING);
+  transfer_ownership (commands, imported, FALSE);
+}
+
 void
 deim_commands_timestamp (DeimCommands *commands, guint index)
 {

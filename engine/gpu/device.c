@@ -166,6 +166,12 @@ create_device (DeimGpu *gpu, GError **error)
   if (gpu->policy.on[DEIM_DECISION_DMABUF]) {
     g_ptr_array_add (gpu->extensions, (gpointer) VK_KHR_EXTERNAL_MEMORY_FD_EXTENSION_NAME);
     g_ptr_array_add (gpu->extensions, (gpointer) VK_EXT_EXTERNAL_MEMORY_DMA_BUF_EXTENSION_NAME);
+    /* Memory that other devices write, not only other processes on this one. */
+    gpu->outside = VK_QUEUE_FAMILY_EXTERNAL;
+    if (deim_gpu_has_extension (gpu->instance, gpu->physical, VK_EXT_QUEUE_FAMILY_FOREIGN_EXTENSION_NAME)) {
+      g_ptr_array_add (gpu->extensions, (gpointer) VK_EXT_QUEUE_FAMILY_FOREIGN_EXTENSION_NAME);
+      gpu->outside = VK_QUEUE_FAMILY_FOREIGN_EXT;
+    }
   }
   if (deim_gpu_has_extension (gpu->instance, gpu->physical, VK_EXT_DEVICE_FAULT_EXTENSION_NAME)) {
     /* deviceFault is the one feature that every driver with the extension has to offer. */

@@ -6,6 +6,9 @@
 
 #include "gpu.h"
 
+/* What imported buffers are used for. */
+#define DEIM_IMPORT_USAGE (VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT)
+
 struct _DeimGpu {
   gatomicrefcount refs;
 
@@ -22,6 +25,7 @@ struct _DeimGpu {
   VkPhysicalDeviceLimits limits;
   VkPhysicalDeviceMemoryProperties memory;
   gsize max_allocation;  /* bytes of one VkDeviceMemory */
+  guint32 outside;       /* queue family that stands for whoever else writes imported memory */
   GPtrArray *extensions; /* names that were turned on, static strings */
 
   /* submit.c */

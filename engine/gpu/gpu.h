@@ -74,6 +74,23 @@ gboolean deim_gpu_buffer_upload (DeimGpuBuffer *buffer, DeimGpu *gpu, gsize offs
 gboolean deim_gpu_buffer_download (DeimGpuBuffer *buffer, DeimGpu *gpu, gsize offset, gpointer data, gsize size,
                                    GError **error);
 
+/* Tells one DMABuf from another for as long as somebody holds it. */
+typedef struct {
+  guint64 device, inode;
+} DeimDmabufId;
+
+/* DEIM_ERROR_SETTINGS where @fd is no open file, DEIM_ERROR_UNSUPPORTED where the kernel cannot tell (before 5.3). */
+gboolean deim_dmabuf_identify (gint fd, DeimDmabufId *ret_id, GError **error);
+
+/* The memory of a DMABuf as a buffer, which keeps it alive; @fd stays the caller's. Its commands take it and give it
+ * back (deim_commands_take()). `map` is NULL. DEIM_ERROR_UNSUPPORTED where the policy or the driver says no, with the
+ * reason. Thread-safety: safe. */
+gboolean deim_gpu_buffer_import (DeimGpuBuffer *buffer, DeimGpu *gpu, gint fd, GError **error);
+
+/* Waits until whoever writes DMABuf @fd has finished, and makes that visible to a device that is the CPU. Vulkan knows
+ * nothing of this. DEIM_ERROR_DEVICE when it takes longer than two seconds. Thread-safety: safe. */
+gboolean deim_gpu_wait_for_dmabuf (DeimGpu *gpu, gint fd, GError **error);
+
 /* ---------------------------------------------------------------- pipelines */
 
 /* Kinds of a shader's bindings, in order of binding number. */
@@ -143,6 +160,9 @@ void deim_commands_copy (DeimCommands *commands, VkBuffer source, gsize source_o
 void deim_commands_fill (DeimCommands *commands, VkBuffer target, gsize offset, gsize size, guint32 word);
 /* Everything before (shaders, copies) is finished and visible before anything after starts. @host: also to the host. */
 void deim_commands_barrier (DeimCommands *commands, gboolean host);
+/* An imported buffer belongs to somebody else: recorded around the dispatches that read it. */
+void deim_commands_take (DeimCommands *commands, VkBuffer imported);
+void deim_commands_give_back (DeimCommands *commands, VkBuffer imported);
 /* Writes timestamp @index when everything before it has finished. Nothing where the device has none. */
 void deim_commands_timestamp (DeimCommands *commands, guint index);
 gboolean deim_commands_end (DeimCommands *commands, GError **error);

@@ -180,8 +180,16 @@ decide_coopmat (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const g
 static gboolean
 decide_dmabuf (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
 {
-  *reason = p->dma_buf ? "VK_EXT_external_memory_dma_buf" : "the driver lacks VK_EXT_external_memory_dma_buf";
-  return p->dma_buf;
+  if (!p->dma_buf) {
+    *reason = "the driver lacks VK_EXT_external_memory_dma_buf";
+    return FALSE;
+  }
+  if (!p->dma_buf_buffer) {
+    *reason = "the driver imports DMABuf memory for images only";
+    return FALSE;
+  }
+  *reason = "shaders read a frame where a decoder or camera wrote it";
+  return TRUE;
 }
 
 static const DecideFunc decide[DEIM_N_DECISIONS] = {

@@ -118,6 +118,21 @@ query_base (const VkPhysicalDeviceProperties *base, DeimGpuProperties *propertie
   properties->binding_alignment = (guint) MAX (alignment, 16);
 }
 
+static gboolean
+imports_buffers (const DeimVkInstance *instance, VkPhysicalDevice physical)
+{
+  VkPhysicalDeviceExternalBufferInfo info = {
+    .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_BUFFER_INFO,
+    .usage = DEIM_IMPORT_USAGE,
+    .handleType = VK_EXTERNAL_MEMORY_HANDLE_TYPE_DMA_BUF_BIT_EXT,
+  };
+  VkExternalBufferProperties found = { .sType = VK_STRUCTURE_TYPE_EXTERNAL_BUFFER_PROPERTIES };
+  instance->GetPhysicalDeviceExternalBufferProperties (physical, &info, &found);
+  VkExternalMemoryFeatureFlags features = found.externalMemoryProperties.externalMemoryFeatures;
+  return features & VK_EXTERNAL_MEMORY_FEATURE_IMPORTABLE_BIT &&
+         !(features & VK_EXTERNAL_MEMORY_FEATURE_DEDICATED_ONLY_BIT);
+}
+
 void
 deim_gpu_query_properties (const DeimVkInstance *instance, VkPhysicalDevice physical, DeimGpuProperties *properties)
 {
@@ -202,6 +217,7 @@ deim_gpu_query_properties (const DeimVkInstance *instance, VkPhysicalDevice phys
   properties->external_memory_host = is_in (extensions, n, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
   properties->dma_buf = is_in (extensions, n, VK_EXT_EXTERNAL_MEMORY_DMA_BUF_EXTENSION_NAME) &&
                         is_in (extensions, n, VK_KHR_EXTERNAL_MEMORY_FD_EXTENSION_NAME);
+  properties->dma_buf_buffer = properties->dma_buf && imports_buffers (instance, physical);
 }
 
 GArray *

@@ -52,8 +52,9 @@ typedef VkResult (VKAPI_PTR *PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesK
 
 #define DEIM_VK_INSTANCE_FUNCTIONS(X)                                                                                  \
   X (CreateDevice) X (DestroyInstance) X (EnumerateDeviceExtensionProperties) X (EnumeratePhysicalDevices)            \
-  X (GetDeviceProcAddr) X (GetPhysicalDeviceFeatures2) X (GetPhysicalDeviceMemoryProperties)                          \
-  X (GetPhysicalDeviceProperties) X (GetPhysicalDeviceProperties2) X (GetPhysicalDeviceQueueFamilyProperties)
+  X (GetDeviceProcAddr) X (GetPhysicalDeviceExternalBufferProperties) X (GetPhysicalDeviceFeatures2)                  \
+  X (GetPhysicalDeviceMemoryProperties) X (GetPhysicalDeviceProperties) X (GetPhysicalDeviceProperties2)              \
+  X (GetPhysicalDeviceQueueFamilyProperties)
 
 #define DEIM_VK_INSTANCE_OPTIONAL_FUNCTIONS(X)                                                                         \
   X (CreateDebugUtilsMessengerEXT) X (DestroyDebugUtilsMessengerEXT)                                                  \
@@ -73,7 +74,7 @@ typedef VkResult (VKAPI_PTR *PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesK
   X (QueueSubmit) X (ResetCommandPool) X (ResetDescriptorPool) X (UpdateDescriptorSets) X (WaitSemaphores)
 
 #define DEIM_VK_DEVICE_OPTIONAL_FUNCTIONS(X)                                                                           \
-  X (GetDeviceFaultInfoEXT)
+  X (GetDeviceFaultInfoEXT) X (GetMemoryFdPropertiesKHR)
 /* clang-format on */
 
 #define DEIM_VK_MEMBER(name) PFN_vk##name name;

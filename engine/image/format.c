@@ -138,7 +138,7 @@ deim_frame_check (const DeimFrame *frame, GError **error)
   }
   for (guint p = 0; p < info->n_planes; p++) {
     guint needed = deim_format_row_bytes (info, p, frame->width);
-    if (!frame->data[p]) {
+    if (frame->dmabuf ? frame->dmabuf->fd[p] < 0 : !frame->data[p]) {
       g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS, "plane %u of the %s frame is missing; it has %u planes", p,
                    info->name, info->n_planes);
       return FALSE;

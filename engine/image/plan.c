@@ -15,6 +15,7 @@
 
 #define BUFFER_MAX ((gsize) 128 << 20) /* what Vulkan guarantees of a storage buffer's range */
 #define LOCAL_SIZE 64
+#define STEP       8u /* so many pixels of a row are whole words in every plane of every format */
 
 static gsize
 align (gsize size, gsize to)
@@ -43,9 +44,8 @@ deim_preprocess_plan_staging (DeimPreprocess *p, GError **error)
   for (guint i = 0; i < info->n_planes; i++) {
     const DeimPlaneInfo *plane = &info->plane[i];
     DeimStagedPlane *s = &p->plane[i];
-    /* Whole groups, from the one that holds the region's corner: every plane begins at the same pixel, because the
-     * planes without subsampling begin there too (the chroma's group decides). */
-    guint x = r->x & ~((1u << info->sample[1].h_shift) - 1), y = r->y & ~((1u << info->sample[1].v_shift) - 1);
+    /* Every plane begins at the same pixel: at a multiple of STEP columns, and at a row of the chroma's. */
+    guint x = r->x & ~(STEP - 1), y = r->y & ~((1u << info->sample[1].v_shift) - 1);
     s->source_x = (x >> plane->h_shift) * plane->bytes;
     s->source_y = y >> plane->v_shift;
     s->row_bytes = deim_format_row_bytes (info, i, r->x + r->w - x);
@@ -74,6 +74,33 @@ deim_preprocess_upload (const DeimPreprocess *p, const DeimFrame *frame, guint8 
     for (guint y = 0; y < s->rows; y++)
       memcpy (to + (gsize) y * s->stride, from + y * stride, s->row_bytes);
   }
+}
+
+gboolean
+deim_preprocess_read_in_place (const DeimPreprocess *p, const DeimDmabuf *at, const guint *stride, gsize size,
+                               DeimPreprocessDispatch *ret_dispatch, GError **error)
+{
+  DeimPreprocessDispatch made = p->dispatch[0];
+  guint columns = (guint) align ((p->region.x & (STEP - 1)) + p->region.w, STEP); /* quads reach no further */
+  for (guint c = 0; c < 3; c++) {
+    guint i = p->info->sample[c].plane;
+    const DeimStagedPlane *s = &p->plane[i];
+    /* Sums cannot wrap: neither number is larger than a buffer that can be bound. */
+    gsize offset = MIN (at->offset[i], size), row = MIN (stride[i], size);
+    gsize first = offset + s->source_y * row + s->source_x;
+    gsize end = first + (s->rows - 1) * row + deim_format_row_bytes (p->info, i, columns);
+    if (first % 4 != 0 || row % 4 != 0 || end > size) {
+      g_set_error (error, DEIM_ERROR, DEIM_ERROR_UNSUPPORTED,
+                   "plane %u, at byte %" G_GSIZE_FORMAT " with rows of %u bytes, is not read in place: words of four "
+                   "bytes would lie across its rows or beyond its %" G_GSIZE_FORMAT " bytes of memory",
+                   i, at->offset[i], stride[i], size);
+      return FALSE;
+    }
+    made.push[DEIM_PREPROCESS_PUSH_PLANES + c] = (guint32) (first / 4);
+    made.push[DEIM_PREPROCESS_PUSH_PLANES + 3 + c] = (guint32) (row / 4);
+  }
+  *ret_dispatch = made;
+  return TRUE;
 }
 
 /* A direction's table: [out] x { (start, 0, 0, 0), [groups] weights of four inputs }. */
@@ -142,10 +169,12 @@ plan_horizontal (const DeimPreprocess *p, DeimPreprocessDispatch *d, guint group
   d->push[d->n_push++] = p->region.h;
   d->push[d->n_push++] = groups;
   d->push[d->n_push++] = first_row;
-  for (guint c = 0; c < 3; c++)
-    d->push[d->n_push++] = (guint32) (p->plane[info->sample[c].plane].offset / 4);
-  for (guint c = 0; c < 3; c++)
-    d->push[d->n_push++] = p->plane[info->sample[c].plane].stride / 4;
+  for (guint c = 0; c < 3; c++) {
+    const DeimStagedPlane *s = &p->plane[info->sample[c].plane];
+    d->push[DEIM_PREPROCESS_PUSH_PLANES + c] = (guint32) (s->offset / 4);
+    d->push[DEIM_PREPROCESS_PUSH_PLANES + 3 + c] = s->stride / 4;
+  }
+  d->n_push = DEIM_PREPROCESS_PUSH_PLANES + 6;
   const gint32 colour[] = { k->y0, k->c0, k->y, k->rv, k->gu, k->gv, k->bu };
   for (guint i = 0; i < G_N_ELEMENTS (colour); i++)
     d->push[d->n_push++] = (guint32) colour[i];
@@ -171,7 +200,7 @@ plan_vertical (const DeimPreprocess *p, DeimPreprocessDispatch *d, guint groups,
 gboolean
 deim_preprocess_plan_dispatches (DeimPreprocess *p, GError **error)
 {
-  Table h = { &p->horizontal, p->region.x & ((1u << p->info->sample[1].h_shift) - 1), 4, 0 };
+  Table h = { &p->horizontal, p->region.x & (STEP - 1), 4, 0 };
   Table v = { &p->vertical, 0, 1, 0 };
   count_groups (&h);
   count_groups (&v);

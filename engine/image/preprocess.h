@@ -65,8 +65,11 @@ typedef struct {
 /* dispatch[1].push[this]: the first vec4 in OUTPUT, 0 unless the caller changes it (entry b of a batch starts at
  * b * height * width where the input is one tensor). */
 #define DEIM_PREPROCESS_PUSH_FIRST 0
+/* dispatch[0].push[this] and the five after it: where R G B or Y U V begin in FRAME, and their strides, in words. */
+#define DEIM_PREPROCESS_PUSH_PLANES 4
 
-/* Where a plane of the staged part of the frame lies. */
+/* Where a plane of the staged part of the frame lies. That part begins at the multiple of eight columns, and at the row
+ * of the chroma, that hold the region's corner. */
 typedef struct {
   guint source_x, source_y; /* bytes into a row of the frame's plane, and rows */
   guint row_bytes, rows;
@@ -117,6 +120,13 @@ gboolean deim_preprocess_matches (const DeimPreprocess *p, const DeimFrame *fram
  * beyond the last row's last pixel. @frame: checked, and matching.
  */
 void deim_preprocess_upload (const DeimPreprocess *p, const DeimFrame *frame, guint8 *staging);
+
+/*
+ * dispatch[0] for a frame that is not staged but read where it lies: in a buffer of @size bytes (FRAME is bound to it),
+ * each plane at @at's offset with rows @stride bytes apart. DEIM_ERROR_UNSUPPORTED where that cannot be done; stage it.
+ */
+gboolean deim_preprocess_read_in_place (const DeimPreprocess *p, const DeimDmabuf *at, const guint *stride, gsize size,
+                                        DeimPreprocessDispatch *ret_dispatch, GError **error);
 
 /* ------------------------------------------------------- on the processor */
 
