@@ -161,8 +161,6 @@ create_device (DeimGpu *gpu, GError **error)
     matrix.pNext = f12.pNext;
     f12.pNext = &matrix;
   }
-  if (p->external_memory_host)
-    g_ptr_array_add (gpu->extensions, (gpointer) VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
   if (gpu->policy.on[DEIM_DECISION_DMABUF]) {
     g_ptr_array_add (gpu->extensions, (gpointer) VK_KHR_EXTERNAL_MEMORY_FD_EXTENSION_NAME);
     g_ptr_array_add (gpu->extensions, (gpointer) VK_EXT_EXTERNAL_MEMORY_DMA_BUF_EXTENSION_NAME);

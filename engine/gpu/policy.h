@@ -19,7 +19,7 @@ typedef struct {
   gboolean subgroup_shuffle, subgroup_ballot, subgroup_arithmetic, subgroup_size_control;
   gboolean full_subgroups; /* can promise that all invocations of a workgroup are in full subgroups */
   gboolean timeline_semaphore, buffer_device_address;
-  gboolean storage_16bit, float16, cooperative_matrix, external_memory_host;
+  gboolean storage_16bit, float16, cooperative_matrix;
   gboolean dma_buf;        /* has the extensions that import DMABuf memory */
   gboolean dma_buf_buffer; /* and can import it for buffers */
   gboolean memory_model; /* Vulkan memory model, which cooperative matrices are written against */

@@ -214,7 +214,6 @@ deim_gpu_query_properties (const DeimVkInstance *instance, VkPhysicalDevice phys
   properties->memory_model = !!f12.vulkanMemoryModel;
   properties->cooperative_matrix = coopmat && fmatrix.cooperativeMatrix;
   properties->mixed_dot = dot && dots.integerDotProduct4x8BitPackedMixedSignednessAccelerated;
-  properties->external_memory_host = is_in (extensions, n, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
   properties->dma_buf = is_in (extensions, n, VK_EXT_EXTERNAL_MEMORY_DMA_BUF_EXTENSION_NAME) &&
                         is_in (extensions, n, VK_KHR_EXTERNAL_MEMORY_FD_EXTENSION_NAME);
   properties->dma_buf_buffer = properties->dma_buf && imports_buffers (instance, physical);
