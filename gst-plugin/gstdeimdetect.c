@@ -34,20 +34,28 @@
  */
 #include "gstdeimdetect.h"
 
+#include <gst/allocators/gstdmabuf.h>
+
+#include "gstdeimframe.h"
+
 GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
 #define GST_CAT_DEFAULT gst_deim_debug
 
 /* A stream whose caps have no frame rate is taken for one of 25 frames a second. */
 #define DEFAULT_FRAME_DURATION (GST_SECOND / 25)
 
-#define FORMATS                                                                                                        \
-  "{ I420, YV12, NV12, NV21, YUY2, UYVY, Y42B, Y444, P010_10LE, I420_10LE, RGB, BGR, RGBx, BGRx, RGBA, BGRA, ARGB, "   \
-  "ABGR, xRGB, xBGR, GRAY8 }"
+/* How elements of 1.24 and later name the formats of DMABufs; those before, and some since, name them as elsewhere. */
+#if GST_CHECK_VERSION(1, 24, 0)
+#define DRM_CAPS GST_VIDEO_DMA_DRM_CAPS_MAKE ",drm-format=" GST_DEIM_DRM_FORMATS ";"
+#else
+#define DRM_CAPS
+#endif
 /* Compositions that another element attached pass like any other metadata. */
 #define CAPS                                                                                                           \
-  GST_VIDEO_CAPS_MAKE (FORMATS)                                                                                        \
-  ";" GST_VIDEO_CAPS_MAKE_WITH_FEATURES (                                                                              \
-      GST_CAPS_FEATURE_MEMORY_SYSTEM_MEMORY "," GST_CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION, FORMATS)
+  DRM_CAPS                                                                                                             \
+  GST_VIDEO_CAPS_MAKE_WITH_FEATURES (GST_CAPS_FEATURE_MEMORY_DMABUF, GST_DEIM_FORMATS)                                 \
+  ";" GST_VIDEO_CAPS_MAKE (GST_DEIM_FORMATS) ";" GST_VIDEO_CAPS_MAKE_WITH_FEATURES (                                   \
+      GST_CAPS_FEATURE_MEMORY_SYSTEM_MEMORY "," GST_CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION, GST_DEIM_FORMATS)
 
 static GstStaticPadTemplate sink_template =
     GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
@@ -99,6 +107,7 @@ reset (GstDeimDetect *self)
   self->slots = deim_detector_get_in_flight (self->detector);
   self->duration = DEFAULT_FRAME_DURATION;
   self->latency = self->slots * self->duration;
+  self->copies_dmabuf = !deim_device_imports_dmabuf (gst_deim_engine_get_device (self->engine));
   GST_OBJECT_UNLOCK (self);
 }
 
@@ -173,6 +182,43 @@ matrix_of (const GstVideoInfo *info)
   }
 }
 
+/*
+ * The same on both pads. Where frames in DMABufs have to be copied, system memory is asked for first: a driver brings
+ * frames there more quickly than a mapping of its memory is read.
+ */
+static GstCaps *
+gst_deim_detect_transform_caps (GstBaseTransform *base, GstPadDirection direction, GstCaps *caps, GstCaps *filter)
+{
+  GstDeimDetect *self = GST_DEIM_DETECT (base);
+  GstCaps *same = filter ? gst_caps_intersect_full (filter, caps, GST_CAPS_INTERSECT_FIRST) : gst_caps_ref (caps);
+  GST_OBJECT_LOCK (self);
+  gboolean reorder = self->copies_dmabuf;
+  GST_OBJECT_UNLOCK (self);
+  if (!reorder || gst_caps_is_any (same))
+    return same;
+  GstCaps *ordered = gst_caps_new_empty ();
+  for (guint last = 0; last < 2; last++)
+    for (guint i = 0; i < gst_caps_get_size (same); i++) {
+      GstCapsFeatures *features = gst_caps_get_features (same, i);
+      if (gst_caps_features_contains (features, GST_CAPS_FEATURE_MEMORY_DMABUF) == (last == 1))
+        gst_caps_append_structure_full (ordered, gst_structure_copy (gst_caps_get_structure (same, i)),
+                                        gst_caps_features_copy (features));
+    }
+  gst_caps_unref (same);
+  return ordered;
+}
+
+/* All that the application sees of a refusal is "not-negotiated". */
+static gboolean
+gst_deim_detect_accept_caps (GstBaseTransform *base, GstPadDirection direction, GstCaps *caps)
+{
+  gboolean accepted = GST_BASE_TRANSFORM_CLASS (parent_class)->accept_caps (base, direction, caps);
+  if (!accepted)
+    GST_WARNING_OBJECT (base, "these frames are not taken; put videoconvert before this element: %" GST_PTR_FORMAT,
+                        caps);
+  return accepted;
+}
+
 static gboolean
 gst_deim_detect_set_caps (GstBaseTransform *base, GstCaps *incaps, GstCaps *outcaps)
 {
@@ -181,12 +227,13 @@ gst_deim_detect_set_caps (GstBaseTransform *base, GstCaps *incaps, GstCaps *outc
   /* The frames inside are of the former caps. After this the base class sends the new ones downstream. */
   gst_deim_flow_drain (self);
   GstVideoInfo info;
-  if (!gst_video_info_from_caps (&info, incaps)) {
+  if (!gst_deim_frame_info (&info, incaps)) {
     GST_ERROR_OBJECT (self, "no video caps: %" GST_PTR_FORMAT, incaps);
     return FALSE;
   }
   self->info = info;
   self->region_warned = FALSE;
+  self->try_dmabuf = TRUE;
   self->layout = (DeimFrame){
     .format = deim_format_from_name (gst_video_format_to_string (GST_VIDEO_INFO_FORMAT (&info))),
     .matrix = matrix_of (&info),
@@ -219,7 +266,7 @@ grow_pools (GstDeimDetect *self, GstQuery *query)
   GstCaps *caps;
   GstVideoInfo info;
   gst_query_parse_allocation (query, &caps, NULL);
-  if (pools == 0 && caps && gst_video_info_from_caps (&info, caps))
+  if (pools == 0 && caps && gst_deim_frame_info (&info, caps))
     gst_query_add_allocation_pool (query, NULL, (guint) GST_VIDEO_INFO_SIZE (&info), self->slots + 1, 0);
 }
 
@@ -232,9 +279,12 @@ gst_deim_detect_propose_allocation (GstBaseTransform *base, GstQuery *decide_que
   GST_BASE_TRANSFORM_CLASS (parent_class)->propose_allocation (base, decide_query, query);
   grow_pools (self, query);
   /* Any stride is fine here. Where it is not fine downstream, pack() of gstdeimflow.c copies. */
-  self->repack = !gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
-  if (self->repack)
+  gboolean known = gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
+  if (!known)
     gst_query_add_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
+  GstCaps *caps;
+  gst_query_parse_allocation (query, &caps, NULL);
+  self->repack = !known && caps && !gst_deim_frame_is_dmabuf (caps);
   return TRUE;
 }
 
@@ -406,6 +456,8 @@ gst_deim_detect_class_init (GstDeimDetectClass *klass)
 
   base_class->start = GST_DEBUG_FUNCPTR (gst_deim_detect_start);
   base_class->stop = GST_DEBUG_FUNCPTR (gst_deim_detect_stop);
+  base_class->transform_caps = GST_DEBUG_FUNCPTR (gst_deim_detect_transform_caps);
+  base_class->accept_caps = GST_DEBUG_FUNCPTR (gst_deim_detect_accept_caps);
   base_class->set_caps = GST_DEBUG_FUNCPTR (gst_deim_detect_set_caps);
   base_class->propose_allocation = GST_DEBUG_FUNCPTR (gst_deim_detect_propose_allocation);
   base_class->sink_event = GST_DEBUG_FUNCPTR (gst_deim_detect_sink_event);

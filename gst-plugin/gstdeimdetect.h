@@ -74,6 +74,7 @@ struct _GstDeimDetect {
   gdouble proportion;        /* object: QoS */
   gboolean live;             /* object: upstream said so to a LATENCY query */
   GstClockTime latency;      /* object: what LATENCY queries are answered */
+  gboolean copies_dmabuf;    /* object: the device imports none */
   guint64 position;          /* object: stream time that was pushed last; NONE: nothing since the segment began */
 
   /* stream: between start and stop */
@@ -92,6 +93,7 @@ struct _GstDeimDetect {
   GstClockTime duration; /* of a frame; written under both locks */
   gboolean repack;       /* upstream was promised any stride, which downstream did not promise */
   gboolean repack_said;
+  gboolean try_dmabuf; /* none was refused since the caps were set */
   /* stream: the ring */
   GstDeimPending ring[GST_DEIM_RING];
   guint first, pending;

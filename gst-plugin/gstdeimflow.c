@@ -21,6 +21,8 @@
 
 #include <string.h>
 
+#include "gstdeimframe.h"
+
 GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
 #define GST_CAT_DEFAULT gst_deim_debug
 
@@ -331,9 +333,43 @@ reclaim_slot (GstDeimDetect *self)
   memmove (self->abandoned, self->abandoned + 1, self->n_abandoned * sizeof self->abandoned[0]);
 }
 
+/* Hands @frame, the picture of @pending, to the engine. DMABufs that the device does not read are NOT_SUPPORTED. */
+static GstFlowReturn
+show (GstDeimDetect *self, GstDeimPending *pending, DeimFrame *frame)
+{
+  pending->width = frame->width;
+  pending->height = frame->height;
+  if (!choose_region (self, pending->buffer, frame)) {
+    pending->skip = GST_DEIM_SKIP_REGION;
+    if (!self->region_warned)
+      GST_ELEMENT_WARNING (self, RESOURCE, SETTINGS,
+                           ("The region %u,%u,%u,%u lies outside the frame of %ux%u; nothing is detected until one of "
+                            "them changes.",
+                            self->region.x, self->region.y, self->region.w, self->region.h, frame->width,
+                            frame->height),
+                           (NULL));
+    self->region_warned = TRUE;
+    return GST_FLOW_OK;
+  }
+  g_autoptr (GError) error = NULL;
+  reclaim_slot (self);
+  if (deim_detector_submit (self->detector, frame, &pending->ticket, &error)) {
+    self->submitted++;
+    return GST_FLOW_OK;
+  }
+  if (!frame->dmabuf || !g_error_matches (error, DEIM_ERROR, DEIM_ERROR_UNSUPPORTED))
+    return engine_failed (self, error, "submitting a frame");
+  GST_WARNING_OBJECT (self,
+                      "frames come in DMABufs that are not read where they lie, so each is copied once; upstream may "
+                      "be quicker with video/x-raw: %s",
+                      error->message);
+  self->try_dmabuf = FALSE;
+  return GST_FLOW_NOT_SUPPORTED;
+}
+
 /* Maps the buffer of @pending for reading and hands it to the engine. */
 static GstFlowReturn
-submit (GstDeimDetect *self, GstDeimPending *pending)
+show_mapped (GstDeimDetect *self, GstDeimPending *pending)
 {
   GstVideoFrame video;
   if (!gst_video_frame_map (&video, &self->info, pending->buffer, GST_MAP_READ | GST_VIDEO_FRAME_MAP_FLAG_NO_REF)) {
@@ -344,41 +380,40 @@ submit (GstDeimDetect *self, GstDeimPending *pending)
     return GST_FLOW_ERROR;
   }
   DeimFrame frame = self->layout;
-  frame.width = pending->width = (guint) GST_VIDEO_FRAME_WIDTH (&video);
-  frame.height = pending->height = (guint) GST_VIDEO_FRAME_HEIGHT (&video);
-  GstFlowReturn flow = GST_FLOW_OK;
+  frame.width = (guint) GST_VIDEO_FRAME_WIDTH (&video);
+  frame.height = (guint) GST_VIDEO_FRAME_HEIGHT (&video);
+  gboolean upright = TRUE;
   for (guint i = 0; i < GST_VIDEO_FRAME_N_PLANES (&video); i++) {
     gint stride = GST_VIDEO_FRAME_PLANE_STRIDE (&video, i);
     frame.data[i] = GST_VIDEO_FRAME_PLANE_DATA (&video, i);
     frame.stride[i] = (guint) stride;
-    if (stride <= 0)
-      flow = GST_FLOW_NOT_SUPPORTED;
+    upright = upright && stride > 0;
   }
-  g_autoptr (GError) error = NULL;
-  if (flow != GST_FLOW_OK) {
+  GstFlowReturn flow = GST_FLOW_ERROR;
+  if (upright)
+    flow = show (self, pending, &frame);
+  else
     GST_ELEMENT_ERROR (self, STREAM, FORMAT,
                        ("Frames that are stored upside down are not supported; put videoflip "
                         "or videoconvert before this element."),
                        ("negative stride"));
-    flow = GST_FLOW_ERROR;
-  } else if (!choose_region (self, pending->buffer, &frame)) {
-    pending->skip = GST_DEIM_SKIP_REGION;
-    if (!self->region_warned)
-      GST_ELEMENT_WARNING (self, RESOURCE, SETTINGS,
-                           ("The region %u,%u,%u,%u lies outside the frame of %ux%u; nothing is detected until one of "
-                            "them changes.",
-                            self->region.x, self->region.y, self->region.w, self->region.h, frame.width, frame.height),
-                           (NULL));
-    self->region_warned = TRUE;
-  } else {
-    reclaim_slot (self);
-    if (deim_detector_submit (self->detector, &frame, &pending->ticket, &error))
-      self->submitted++;
-    else
-      flow = engine_failed (self, error, "submitting a frame");
-  }
   gst_video_frame_unmap (&video);
   return flow;
+}
+
+/* Where the frame's memory is a DMABuf the device reads it there, if it can; its buffer stays in the ring until then.
+ */
+static GstFlowReturn
+submit (GstDeimDetect *self, GstDeimPending *pending)
+{
+  DeimFrame frame = self->layout;
+  DeimDmabuf at;
+  if (self->try_dmabuf && gst_deim_frame_find_dmabuf (&self->info, pending->buffer, &frame, &at)) {
+    GstFlowReturn flow = show (self, pending, &frame);
+    if (flow != GST_FLOW_NOT_SUPPORTED)
+      return flow;
+  }
+  return show_mapped (self, pending);
 }
 
 static GstDeimSkip

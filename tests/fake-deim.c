@@ -44,6 +44,7 @@ struct _DeimDetector {
 static GMutex lock;
 static GCond changed;
 static gboolean gate_open = TRUE, nothing_found;
+static FakeDmabuf dmabuf;
 static guint delay_ms;
 static gint failure = -1;
 static FakeDeimCounts counts;
@@ -71,6 +72,7 @@ fake_deim_reset (void)
   g_assert_cmpuint (counts.live, ==, 0);
   gate_open = TRUE;
   nothing_found = FALSE;
+  dmabuf = FAKE_DMABUF_NONE;
   delay_ms = 0;
   failure = -1;
   counts = (FakeDeimCounts){ 0 };
@@ -107,6 +109,14 @@ fake_deim_set_nothing (gboolean nothing)
 {
   g_mutex_lock (&lock);
   nothing_found = nothing;
+  g_mutex_unlock (&lock);
+}
+
+void
+fake_deim_set_dmabuf (FakeDmabuf can)
+{
+  g_mutex_lock (&lock);
+  dmabuf = can;
   g_mutex_unlock (&lock);
 }
 
@@ -166,6 +176,13 @@ const gchar *
 deim_device_get_name (DeimDevice *device)
 {
   return "fake";
+}
+
+gboolean
+deim_device_imports_dmabuf (DeimDevice *device)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&lock);
+  return dmabuf != FAKE_DMABUF_NONE;
 }
 
 static gboolean
@@ -343,16 +360,22 @@ deim_detector_submit (DeimDetector *detector, const DeimFrame *frame, guint64 *t
     g_set_error (error, DEIM_ERROR, DEIM_ERROR_BUSY, "all %u frames are in flight", detector->n_slots);
     return FALSE;
   }
+  if (frame->dmabuf && dmabuf != FAKE_DMABUF_READ) {
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_UNSUPPORTED, "the fake was told to refuse DMABufs");
+    return FALSE;
+  }
   gint64 start = MAX (g_get_monotonic_time (), detector->busy_until);
   detector->busy_until = start + (gint64) delay_ms * 1000;
   *slot = (Slot){ .state = PENDING,
                   .ticket = detector->next_ticket++,
                   .ends = detector->busy_until,
                   .frame = *frame,
-                  .first = frame->data[0][0] };
+                  .first = frame->dmabuf ? 0 : frame->data[0][0] };
   *ticket = slot->ticket;
   counts.submitted++;
   counts.last = *frame;
+  if (frame->dmabuf)
+    counts.last_at = *frame->dmabuf;
   return TRUE;
 }
 

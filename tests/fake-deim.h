@@ -28,12 +28,17 @@ void fake_deim_set_failure (gint code);
 /* Nothing is found in any frame. */
 void fake_deim_set_nothing (gboolean nothing);
 
+/* What the device does with DMABufs: says at once that it takes none; refuses each; reads them. */
+typedef enum { FAKE_DMABUF_NONE, FAKE_DMABUF_REFUSE, FAKE_DMABUF_READ } FakeDmabuf;
+void fake_deim_set_dmabuf (FakeDmabuf can);
+
 typedef struct {
   guint models_loaded, devices_opened; /* ever */
   gchar cache_dir[64];                 /* of the last device; "": the user's */
   guint live;                          /* models, devices and detectors that exist now */
   guint submitted, collected;          /* ever */
   DeimFrame last;                      /* the frame submitted last; its pointers are stale */
+  DeimDmabuf last_at;                  /* where the last one in DMABufs lay */
   DeimDetectorOptions options;         /* of the last detector */
 } FakeDeimCounts;
 

@@ -42,8 +42,8 @@ log=$root.log
 mkdir -p "$root"
 root=$(cd "$root" && pwd)
 tests=("$@")
-[ "$#" != 0 ] || tests=(analytics deimdetect deimdetect-frames deimdetect-live deimdetect-results deimjson deimoverlay elements
-  image-gst)
+[ "$#" != 0 ] || tests=(analytics deimdetect deimdetect-frames deimdetect-live deimdetect-memory deimdetect-results \
+  deimjson deimoverlay dmabuf elements image-gst)
 
 packages=(gcc libc6-dev meson ninja-build pkg-config python3 glslang-tools libvulkan-dev libglib2.0-dev
   libjson-glib-dev libzip-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev
