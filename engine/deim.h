@@ -334,6 +334,9 @@ DEIM_API GArray *deim_detector_collect (DeimDetector *detector, guint64 ticket, 
 /** deim_detector_is_done: whether collecting @ticket would return at once. */
 DEIM_API gboolean deim_detector_is_done (DeimDetector *detector, guint64 ticket);
 
+/** deim_detector_wait: the same, after sleeping for up to @microseconds until it would. */
+DEIM_API gboolean deim_detector_wait (DeimDetector *detector, guint64 ticket, guint64 microseconds);
+
 /** deim_detector_drop: gives @ticket's slot back without its result, when the device is through with it. */
 DEIM_API void deim_detector_drop (DeimDetector *detector, guint64 ticket);
 

@@ -308,13 +308,19 @@ deim_detector_collect (DeimDetector *self, guint64 ticket, GError **error)
 }
 
 gboolean
-deim_detector_is_done (DeimDetector *self, guint64 ticket)
+deim_detector_wait (DeimDetector *self, guint64 ticket, guint64 microseconds)
 {
   g_mutex_lock (&self->lock);
   Slot *slot = find_ticket (self, ticket);
-  gboolean done = !slot || deim_gpu_is_reached (deim_device_get_gpu (self->device), slot->value);
+  guint64 value = slot ? slot->value : 0;
   g_mutex_unlock (&self->lock);
-  return done;
+  return !slot || deim_gpu_wait_for (deim_device_get_gpu (self->device), value, microseconds);
+}
+
+gboolean
+deim_detector_is_done (DeimDetector *self, guint64 ticket)
+{
+  return deim_detector_wait (self, ticket, 0);
 }
 
 void

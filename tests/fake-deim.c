@@ -411,6 +411,17 @@ deim_detector_collect (DeimDetector *detector, guint64 ticket, GError **error)
 }
 
 gboolean
+deim_detector_wait (DeimDetector *detector, guint64 ticket, guint64 microseconds)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&lock);
+  gint64 until = g_get_monotonic_time () + (gint64) microseconds;
+  Slot *slot = find_ticket (detector, ticket);
+  while (!has_ended (slot) && g_get_monotonic_time () < until)
+    g_cond_wait_until (&changed, &lock, gate_open ? MIN (until, slot->ends) : until);
+  return has_ended (slot);
+}
+
+gboolean
 deim_detector_is_done (DeimDetector *detector, guint64 ticket)
 {
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&lock);

@@ -134,6 +134,8 @@ test_busy (Fixture *f, gconstpointer data)
   guint64 fourth = submit (detector, 32, 32, 4);
   g_assert_null (deim_detector_collect (detector, first, &error));
   g_assert_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS);
+  g_assert_true (deim_detector_wait (detector, fourth, 60 * G_USEC_PER_SEC));
+  g_assert_true (deim_detector_is_done (detector, third)); /* in the order of submission */
   g_array_unref (collect (detector, fourth));
   g_array_unref (collect (detector, third));
   g_assert_true (deim_detector_is_done (detector, third));

@@ -182,3 +182,5 @@ gboolean deim_gpu_submit (DeimGpu *gpu, DeimCommands *const *commands, guint n, 
 gboolean deim_gpu_wait (DeimGpu *gpu, guint64 value, GError **error);
 /* Whether deim_gpu_wait() would return at once: also TRUE on a lost device. */
 gboolean deim_gpu_is_reached (DeimGpu *gpu, guint64 value);
+/* The same, after sleeping for up to @microseconds until it would. */
+gboolean deim_gpu_wait_for (DeimGpu *gpu, guint64 value, guint64 microseconds);

@@ -199,6 +199,25 @@ deim_gpu_is_reached (DeimGpu *gpu, guint64 value)
   return counter >= value;
 }
 
+gboolean
+deim_gpu_wait_for (DeimGpu *gpu, guint64 value, guint64 microseconds)
+{
+  VkSemaphoreWaitInfo info = {
+    .sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
+    .semaphoreCount = 1,
+    .pSemaphores = &gpu->timeline,
+    .pValues = &value,
+  };
+  if (deim_gpu_is_reached (gpu, value))
+    return TRUE;
+  if (microseconds == 0)
+    return FALSE;
+  VkResult result = gpu->vk.WaitSemaphores (gpu->device, &info, microseconds * 1000);
+  if (result < 0)
+    deim_vk_fail (gpu, result, "vkWaitSemaphores", G_STRLOC, NULL);
+  return result != VK_TIMEOUT;
+}
+
 void
 deim_gpu_wait_quietly (DeimGpu *gpu, guint64 value)
 {
