@@ -92,7 +92,8 @@ reset (GstDeimDetect *self)
   self->first = self->pending = self->submitted = self->n_abandoned = 0;
   self->next_frame = 0;
   self->since_inferred = 0;
-  self->overloaded = FALSE;
+  self->overloaded = self->gave_up = FALSE;
+  self->ring_limit = GST_DEIM_RING_LEAST;
   self->repack = self->repack_said = FALSE;
   self->flow = GST_FLOW_OK;
   g_atomic_int_set (&self->flushing, FALSE);
@@ -208,6 +209,20 @@ gst_deim_detect_transform_caps (GstBaseTransform *base, GstPadDirection directio
   return ordered;
 }
 
+/* Latency queries say it too, but applications need not send any before the first frames come. */
+static void
+ask_whether_live (GstDeimDetect *self)
+{
+  g_autoptr (GstQuery) query = gst_query_new_latency ();
+  gboolean live;
+  if (!gst_pad_peer_query (GST_BASE_TRANSFORM_SINK_PAD (self), query))
+    return;
+  gst_query_parse_latency (query, &live, NULL, NULL);
+  GST_OBJECT_LOCK (self);
+  self->live = live;
+  GST_OBJECT_UNLOCK (self);
+}
+
 /* All that the application sees of a refusal is "not-negotiated". */
 static gboolean
 gst_deim_detect_accept_caps (GstBaseTransform *base, GstPadDirection direction, GstCaps *caps)
@@ -245,6 +260,9 @@ gst_deim_detect_set_caps (GstBaseTransform *base, GstCaps *incaps, GstCaps *outc
     self->duration = gst_util_uint64_scale (GST_SECOND, (guint64) GST_VIDEO_INFO_FPS_D (&info),
                                             (guint64) GST_VIDEO_INFO_FPS_N (&info));
   GST_OBJECT_UNLOCK (self);
+  ask_whether_live (self);
+  self->ring_limit = CLAMP ((guint) (GST_DEIM_RING_BYTES / MAX (info.size, 1)), GST_DEIM_RING_LEAST, GST_DEIM_RING);
+  self->cold = self->slots;
   gst_deim_timing_update_latency (self, TRUE);
   return TRUE;
 }

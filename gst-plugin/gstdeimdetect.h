@@ -3,7 +3,8 @@
  * gstdeimdetect.h - the element deimdetect: what it is made of.
  *
  * gstdeimdetect.c is the element towards GStreamer (caps, states, events, queries), gstdeimsettings.c its properties,
- * gstdeimflow.c takes frames through it, and gstdeimtiming.c looks after latency, lateness and frames left behind.
+ * gstdeimflow.c takes frames through it, by way of gstdeimsubmit.c (into the engine) and gstdeimpush.c (out of the
+ * element), and gstdeimtiming.c looks after latency, lateness and frames left behind.
  *
  * Locks: everything marked "stream" is touched under the sink pad's stream lock only, or while no data flows (start,
  * stop). Everything marked "object" is touched under the object lock. The object lock is taken last and never held
@@ -45,13 +46,16 @@ typedef struct {
   guint64 discarded;  /* thrown away by a flush or an error */
   guint64 detections; /* attached */
   guint64 skipped[GST_DEIM_SKIP_COUNT];
+  guint64 told;           /* QoS messages: frames that were late or met with overload, also those still inside */
   GstClockTime inference; /* submission to result, moving average; 0: not known yet */
+  GstClockTime slowest;   /* the same, of the slowest lately */
 } GstDeimCounts;
 
 /* A frame inside the element. */
 typedef struct {
   GstBuffer *buffer;
-  guint64 ticket; /* valid when skip is NONE */
+  guint64 ticket;     /* of its inference, until that is collected */
+  GArray *detections; /* of DeimDetection: what was collected; NULL before that, and where nothing is inferred */
   guint64 frame;
   guint width, height; /* pixels of the buffer's frame */
   GstDeimSkip skip;
@@ -59,8 +63,11 @@ typedef struct {
   gint64 seen_busy; /* the last time at which its inference was seen unfinished; 0: never */
 } GstDeimPending;
 
-/* Frames wait here for their own result or for an earlier frame's: more than slots only in live overload. */
-#define GST_DEIM_RING 32
+/* Frames wait here for their own result or for an earlier frame's. A live stream that is quicker than the device fills
+ * the ring with frames that are not inferred: as many as come during an inference, within these bounds. */
+#define GST_DEIM_RING       256
+#define GST_DEIM_RING_LEAST 32
+#define GST_DEIM_RING_BYTES (512 << 20)
 /* The engine's limit of frames in flight. */
 #define GST_DEIM_MAX_SLOTS 16
 
@@ -97,6 +104,7 @@ struct _GstDeimDetect {
   /* stream: the ring */
   GstDeimPending ring[GST_DEIM_RING];
   guint first, pending;
+  guint ring_limit;                      /* most that may be pending */
   guint submitted;                       /* inferences of frames in the ring */
   guint64 abandoned[GST_DEIM_MAX_SLOTS]; /* tickets of discarded frames: submitted + n_abandoned <= slots */
   guint n_abandoned;
@@ -105,6 +113,9 @@ struct _GstDeimDetect {
   guint since_inferred; /* for inference-interval */
   gboolean overloaded;
   guint idle; /* frames in a row that found all slots free, while overloaded */
+  guint cold; /* so many inferences compile shaders, or wait for one that does */
+  gboolean gave_up;
+  gint64 active; /* when the last chain call ended */
   gboolean region_warned;
   GstFlowReturn flow; /* an error met outside of the chain function */
   gint flushing;      /* atomic: FLUSH_START to FLUSH_STOP */
@@ -135,14 +146,31 @@ GstFlowReturn gst_deim_flow_advance (GstDeimDetect *self);
 GstFlowReturn gst_deim_flow_drain (GstDeimDetect *self);
 /* Throws everything away. */
 void gst_deim_flow_discard (GstDeimDetect *self);
-/* Pushes the frames that have been here longer than the latency. Returns when to look again, 0: when a frame comes. */
+/* Pushes the oldest frame if it has been here for longer than the latency, and none has come for a while. Returns when
+ * to look again, 0: when a frame comes. */
 gint64 gst_deim_flow_push_overdue (GstDeimDetect *self);
+
+/* ---- gstdeimsubmit.c; the stream lock is held */
+
+/* Hands the picture of @frame to the engine, or sets its skip where there is nothing to look at. Memory that is a
+ * DMABuf is read where it lies, if the device can; so the buffer has to stay until the result is collected. */
+GstFlowReturn gst_deim_submit (GstDeimDetect *self, GstDeimPending *frame);
+/* Waits for the inference of @frame and takes its result. */
+GstFlowReturn gst_deim_submit_collect (GstDeimDetect *self, GstDeimPending *frame);
+/* Gives the slots of abandoned frames back whose inferences have ended. */
+void gst_deim_submit_reap (GstDeimDetect *self);
+
+/* ---- gstdeimpush.c; the stream lock is held */
+
+/* Attaches what was found in @frame, which has left the ring, and pushes it. Takes its buffer and detections. */
+GstFlowReturn gst_deim_push (GstDeimDetect *self, GstDeimPending *frame);
 
 /* ---- gstdeimtiming.c; the stream lock is held */
 
 /* Computes what LATENCY queries are answered and tells the application about a change; small ones only when @exact. */
 void gst_deim_timing_update_latency (GstDeimDetect *self, gboolean exact);
-/* One more inference took at most @microseconds, and just that when @exact. */
+/* One more inference took at most @microseconds, and just that when @exact. The first ones after a start or a caps
+ * change are not counted: they compile. */
 void gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds, gboolean exact);
 /* Whether downstream has no use for a result of @buffer any more. */
 gboolean gst_deim_timing_is_late (GstDeimDetect *self, GstBuffer *buffer);

@@ -11,26 +11,28 @@ GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
 /* ------------------------------------------------------------------ latency */
 
 /*
- * Nominally a frame is held until `slots` more have come. Where the device is slower than that, it is one inference
- * (measured, with a quarter of headroom) and the frames in front of it; only a live pipeline needs to know.
+ * Nominally a frame is held until `slots` more have come. Where the device is slower than that, it is one inference,
+ * and the time until the next frame comes and looks; only a live pipeline needs to know. What is announced has a
+ * quarter of headroom, and stays until it is too little or twice too much: redistributing latency disturbs a running
+ * pipeline.
  */
 void
 gst_deim_timing_update_latency (GstDeimDetect *self, gboolean exact)
 {
   GST_OBJECT_LOCK (self);
-  GstClockTime latency = self->slots * self->duration;
-  GstClockTime inference = self->counts.inference + self->counts.inference / 4;
-  if (self->live)
-    latency = MAX (latency, (self->slots - 1) * self->duration + inference);
+  GstClockTime nominal = self->slots * self->duration, needed = nominal, wanted = nominal;
+  if (self->live && self->counts.slowest > 0) {
+    needed = MAX (nominal, self->counts.slowest + self->duration);
+    wanted = MAX (nominal, needed + self->counts.slowest / 4);
+  }
   GstClockTime former = self->latency;
-  /* Redistributing latency disturbs a running pipeline, so small drifts of the measurement are not told. */
-  gboolean announce = exact ? latency != former : latency > former + former / 4 || latency < former - former / 4;
+  gboolean announce = exact ? wanted != former : needed > former || wanted < former / 2;
   if (announce)
-    self->latency = latency;
+    self->latency = wanted;
   GST_OBJECT_UNLOCK (self);
 
   if (announce) {
-    GST_INFO_OBJECT (self, "latency %" GST_TIME_FORMAT ", was %" GST_TIME_FORMAT, GST_TIME_ARGS (latency),
+    GST_INFO_OBJECT (self, "latency %" GST_TIME_FORMAT ", was %" GST_TIME_FORMAT, GST_TIME_ARGS (wanted),
                      GST_TIME_ARGS (former));
     gst_element_post_message (GST_ELEMENT (self), gst_message_new_latency (GST_OBJECT (self)));
   }
@@ -40,12 +42,18 @@ void
 gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds, gboolean exact)
 {
   GstClockTime time = (GstClockTime) MAX (microseconds, 0) * GST_USECOND;
+  if (self->cold > 0) {
+    self->cold--;
+    return;
+  }
   GST_OBJECT_LOCK (self);
-  GstClockTime *average = &self->counts.inference;
+  GstClockTime *average = &self->counts.inference, *slowest = &self->counts.slowest;
   if (*average == 0 && exact)
     *average = time;
   else if (exact || time < *average)
     *average = (*average * 7 + time) / 8;
+  if (exact || time < *slowest)
+    *slowest = MAX (time, *slowest - *slowest / 32);
   GST_OBJECT_UNLOCK (self);
   gst_deim_timing_update_latency (self, FALSE);
 }
@@ -79,9 +87,7 @@ gst_deim_timing_post_qos (GstDeimDetect *self, GstBuffer *buffer)
   gint64 jitter = 0;
   if (GST_CLOCK_TIME_IS_VALID (self->earliest) && GST_CLOCK_TIME_IS_VALID (running))
     jitter = GST_CLOCK_DIFF (running, self->earliest);
-  guint64 inferred = self->counts.inferred;
-  /* Skipped frames are counted when they leave; this one has just come. */
-  guint64 skipped = self->counts.skipped[GST_DEIM_SKIP_LATE] + self->counts.skipped[GST_DEIM_SKIP_OVERLOAD] + 1;
+  guint64 inferred = self->counts.inferred, skipped = ++self->counts.told;
   GST_OBJECT_UNLOCK (self);
 
   GstMessage *message =

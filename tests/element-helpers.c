@@ -14,8 +14,19 @@ init_element_tests (int *argc, char ***argv)
   g_test_init (argc, argv, NULL);
 }
 
-GstHarness *
-setup_harness (const gchar *launch, const gchar *caps)
+/* GstHarness itself says that it is live. */
+static GstPadProbeReturn
+answer_latency (GstPad *pad, GstPadProbeInfo *info, gpointer unused)
+{
+  GstQuery *query = GST_PAD_PROBE_INFO_QUERY (info);
+  if (GST_QUERY_TYPE (query) != GST_QUERY_LATENCY)
+    return GST_PAD_PROBE_OK;
+  gst_query_set_latency (query, FALSE, 0, GST_CLOCK_TIME_NONE);
+  return GST_PAD_PROBE_HANDLED;
+}
+
+static GstHarness *
+make_harness (const gchar *launch)
 {
   g_autoptr (GError) error = NULL;
   GstElement *element = gst_parse_launch (launch, &error);
@@ -25,6 +36,24 @@ setup_harness (const gchar *launch, const gchar *caps)
   gst_element_set_bus (element, bus);
   GstHarness *harness = gst_harness_new_with_element (element, "sink", "src");
   gst_object_unref (element);
+  return harness;
+}
+
+GstHarness *
+setup_harness (const gchar *launch, const gchar *caps)
+{
+  GstHarness *harness = make_harness (launch);
+  gst_pad_add_probe (harness->srcpad, GST_PAD_PROBE_TYPE_QUERY_UPSTREAM, answer_latency, NULL, NULL);
+  if (caps)
+    gst_harness_set_src_caps_str (harness, caps);
+  return harness;
+}
+
+GstHarness *
+setup_live_harness (const gchar *launch, const gchar *caps, GstClockTime latency)
+{
+  GstHarness *harness = make_harness (launch);
+  gst_harness_set_upstream_latency (harness, latency);
   if (caps)
     gst_harness_set_src_caps_str (harness, caps);
   return harness;

@@ -11,8 +11,10 @@
 /* gst_init() and g_test_init(), with a registry in the build folder instead of the user's ($GST_REGISTRY overrules). */
 void init_element_tests (int *argc, char ***argv);
 
-/* A harness around the one element of @launch ("deimdetect in-flight=2"), with a bus; free with teardown_harness(). */
+/* A harness around the one element of @launch ("deimdetect in-flight=2"), with a bus; free with teardown_harness().
+ * The source is none that is live, or one with @latency. */
 GstHarness *setup_harness (const gchar *launch, const gchar *caps);
+GstHarness *setup_live_harness (const gchar *launch, const gchar *caps, GstClockTime latency);
 void teardown_harness (GstHarness *harness);
 
 /* Frame @number of the stream @caps, 25 a second; its bytes are all @number. */

@@ -12,12 +12,15 @@ GST_PLUGIN_STATIC_DECLARE (deim);
 
 static gchar *model; /* a fake one of 5 classes */
 
+#define QUICK_CAPS "video/x-raw,format=RGB,width=64,height=48,framerate=200/1"
+
+/* Behind a live source of latency zero. */
 static GstHarness *
-setup (const gchar *properties)
+setup (const gchar *properties, const gchar *caps)
 {
   fake_deim_reset ();
   g_autofree gchar *launch = g_strdup_printf ("deimdetect model=%s %s", model, properties);
-  return setup_harness (launch, RGB_CAPS);
+  return setup_live_harness (launch, caps, 0);
 }
 
 static void
@@ -37,51 +40,133 @@ query_latency (GstHarness *harness, gboolean *live, GstClockTime *max)
   return min;
 }
 
+static guint
+count_messages (GstHarness *harness, GstMessageType type)
+{
+  GstMessage *message;
+  guint count = 0;
+  for (; (message = pop_message (harness, type)); count++)
+    gst_message_unref (message);
+  return count;
+}
+
+/* Frames first .. first + count - 1, @pace_ms apart, as a source gives them that nobody can slow down. Returns the
+ * longest time in milliseconds for which a push kept it. */
+static gdouble
+push_paced (GstHarness *harness, const gchar *caps, guint first, guint count, guint pace_ms)
+{
+  gint64 start = g_get_monotonic_time (), longest = 0;
+  for (guint i = 0; i < count; i++) {
+    gint64 early = start + (gint64) i * pace_ms * 1000 - g_get_monotonic_time ();
+    if (early > 0)
+      g_usleep ((gulong) early);
+    gint64 before = g_get_monotonic_time ();
+    push_frames (harness, caps, first + i, 1);
+    longest = MAX (longest, g_get_monotonic_time () - before);
+  }
+  return (gdouble) longest / 1000;
+}
+
+/* Upstream's answer and what is kept inside, both ends. */
 static void
 test_latency (void)
 {
-  GstHarness *harness = setup ("in-flight=3");
+  GstHarness *harness = setup ("in-flight=3", RGB_CAPS);
   gboolean live;
   GstClockTime max;
   gst_harness_set_upstream_latency (harness, 7 * GST_MSECOND);
   g_assert_cmpuint (query_latency (harness, &live, &max), ==, 127 * GST_MSECOND); /* 7 + 3 x 40 */
   g_assert_true (live);
-  GstMessage *message;
-  while ((message = pop_message (harness, GST_MESSAGE_LATENCY)))
-    gst_message_unref (message);
+  g_assert_true (max == GST_CLOCK_TIME_NONE || max >= 127 * GST_MSECOND);
+  count_messages (harness, GST_MESSAGE_LATENCY);
 
   /* Other caps, other latency, and the application is told to ask again. */
   gst_harness_set_src_caps_str (harness, "video/x-raw,format=RGB,width=64,height=48,framerate=100/1");
-  message = pop_message (harness, GST_MESSAGE_LATENCY);
-  g_assert_nonnull (message);
-  gst_message_unref (message);
+  g_assert_cmpuint (count_messages (harness, GST_MESSAGE_LATENCY), ==, 1);
   g_assert_cmpuint (query_latency (harness, &live, &max), ==, 37 * GST_MSECOND);
   g_assert_cmpuint (get_stat (harness->element, "latency"), ==, 30 * GST_MSECOND);
   teardown (harness);
 }
 
+/* Upstream that can hold frames for a while (max) can hold them for longer with this element behind it. */
+static GstPadProbeReturn
+answer_bounded (GstPad *pad, GstPadProbeInfo *info, gpointer unused)
+{
+  GstQuery *query = GST_PAD_PROBE_INFO_QUERY (info);
+  if (GST_QUERY_TYPE (query) != GST_QUERY_LATENCY)
+    return GST_PAD_PROBE_OK;
+  gst_query_set_latency (query, TRUE, 10 * GST_MSECOND, 100 * GST_MSECOND);
+  return GST_PAD_PROBE_HANDLED;
+}
+
+static void
+test_latency_bounds (void)
+{
+  GstHarness *harness = setup ("in-flight=2", RGB_CAPS);
+  gst_pad_add_probe (harness->srcpad, GST_PAD_PROBE_TYPE_QUERY_UPSTREAM, answer_bounded, NULL, NULL);
+  gboolean live;
+  GstClockTime max;
+  g_assert_cmpuint (query_latency (harness, &live, &max), ==, 90 * GST_MSECOND);
+  g_assert_cmpuint (max, ==, 180 * GST_MSECOND);
+  teardown (harness);
+}
+
+/* What the device takes, and the wait for the next frame; said again when it gets slower, but not for every drift. */
 static void
 test_latency_of_slow_device (void)
 {
-  static const gchar quick_caps[] = "video/x-raw,format=RGB,width=64,height=48,framerate=100/1";
-  GstHarness *harness = setup ("in-flight=1 qos=false");
+  static const gchar caps[] = "video/x-raw,format=RGB,width=64,height=48,framerate=100/1";
+  GstHarness *harness = setup ("in-flight=1 qos=false", caps);
   gboolean live;
   GstClockTime max;
-  gst_harness_set_upstream_latency (harness, 0);
-  gst_harness_set_src_caps_str (harness, quick_caps);
-  query_latency (harness, &live, &max);
+  g_assert_cmpuint (query_latency (harness, &live, &max), ==, 10 * GST_MSECOND);
+  count_messages (harness, GST_MESSAGE_LATENCY);
+  /* The first inference compiles, and says nothing. */
+  fake_deim_set_delay (300);
+  push_frames (harness, caps, 0, 1);
+  g_assert_cmpuint (query_latency (harness, &live, &max), ==, 10 * GST_MSECOND);
   fake_deim_set_delay (60);
-  push_frames (harness, quick_caps, 0, 4);
-  /* What the device takes, with headroom, and not the 10 ms of a frame. */
-  g_assert_cmpuint (query_latency (harness, &live, &max), >=, 60 * GST_MSECOND);
+  push_frames (harness, caps, 1, 1);
+  g_assert_cmpuint (count_messages (harness, GST_MESSAGE_LATENCY), ==, 1);
+  GstClockTime first = query_latency (harness, &live, &max);
+  g_assert_cmpuint (first, >=, 70 * GST_MSECOND);
   g_assert_cmpuint (get_stat (harness->element, "inference-time"), >=, 60 * GST_MSECOND);
+  fake_deim_set_delay (61);
+  push_frames (harness, caps, 2, 3);
+  g_assert_cmpuint (query_latency (harness, &live, &max), >=, first);
+  fake_deim_set_delay (200);
+  push_frames (harness, caps, 5, 1);
+  g_assert_cmpuint (count_messages (harness, GST_MESSAGE_LATENCY), >=, 1);
+  g_assert_cmpuint (query_latency (harness, &live, &max), >=, 210 * GST_MSECOND);
+  /* Quick again: lower, after a while. */
+  fake_deim_set_delay (1);
+  for (guint i = 6; i < 200 && query_latency (harness, &live, &max) > 100 * GST_MSECOND; i++)
+    push_frames (harness, caps, i, 1);
+  g_assert_cmpuint (query_latency (harness, &live, &max), <=, 100 * GST_MSECOND);
+  g_assert_cmpuint (count_messages (harness, GST_MESSAGE_LATENCY), <=, 5);
+  teardown (harness);
+}
+
+/* Behind a file the device's speed is nobody's latency. */
+static void
+test_latency_of_file (void)
+{
+  fake_deim_reset ();
+  g_autofree gchar *launch = g_strdup_printf ("deimdetect model=%s in-flight=2", model);
+  GstHarness *harness = setup_harness (launch, RGB_CAPS);
+  fake_deim_set_delay (100);
+  push_frames (harness, RGB_CAPS, 0, 6);
+  gboolean live;
+  GstClockTime max;
+  g_assert_cmpuint (query_latency (harness, &live, &max), ==, 80 * GST_MSECOND);
+  g_assert_false (live);
   teardown (harness);
 }
 
 static void
 test_qos (void)
 {
-  GstHarness *harness = setup ("in-flight=1");
+  GstHarness *harness = setup ("in-flight=1", RGB_CAPS);
   push_frames (harness, RGB_CAPS, 0, 2);
   /* Frame 1, at 40 ms, came 20 ms too late: nothing up to 80 ms can be in time. */
   gst_harness_push_upstream_event (harness,
@@ -115,34 +200,143 @@ test_qos (void)
   teardown (harness);
 }
 
-/* A live source, quicker than the device: every frame comes out, few with results, and nothing piles up. */
-static void
-test_live_overload (void)
+/* What the bus holds: the number of QoS messages, what the last of them counts, and warnings. */
+typedef struct {
+  guint messages, warnings;
+  guint64 processed, dropped;
+} Told;
+
+static Told
+read_bus (GstHarness *harness)
 {
-  static const gchar quick_caps[] = "video/x-raw,format=RGB,width=64,height=48,framerate=200/1";
-  enum { FRAMES = 60, PACE = 5000, DELAY = 60 };
-  GstHarness *harness = setup ("in-flight=2");
-  gboolean live;
-  GstClockTime max;
-  gst_harness_set_upstream_latency (harness, 0);
-  gst_harness_set_src_caps_str (harness, quick_caps);
-  query_latency (harness, &live, &max);
+  g_autoptr (GstBus) bus = gst_element_get_bus (harness->element);
+  Told told = { 0 };
+  GstMessage *message;
+  for (; (message = gst_bus_pop (bus)); gst_message_unref (message)) {
+    g_autoptr (GError) error = NULL;
+    GstFormat format;
+    guint64 dropped = told.dropped;
+    switch (GST_MESSAGE_TYPE (message)) {
+    case GST_MESSAGE_QOS:
+      told.messages++;
+      gst_message_parse_qos_stats (message, &format, &told.processed, &told.dropped);
+      g_assert_cmpint (format, ==, GST_FORMAT_BUFFERS);
+      g_assert_cmpuint (told.dropped, ==, dropped + 1);
+      break;
+    case GST_MESSAGE_WARNING:
+      told.warnings++;
+      gst_message_parse_warning (message, &error, NULL);
+      g_test_message ("%s", error->message);
+      g_assert_error (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_BUSY);
+      break;
+    default:
+      g_assert_cmpint (GST_MESSAGE_TYPE (message), !=, GST_MESSAGE_ERROR);
+      break;
+    }
+  }
+  return told;
+}
+
+/* A live source, quicker than the device: every frame comes out, few with results, and nothing piles up; nor is the
+ * source held up. What was skipped is counted and told. */
+static void
+test_live_overload (gconstpointer in_flight)
+{
+  enum { FRAMES = 100, PACE = 5, DELAY = 60 };
+  g_autofree gchar *properties = g_strdup_printf ("in-flight=%d", GPOINTER_TO_INT (in_flight));
+  GstHarness *harness = setup (properties, QUICK_CAPS);
   fake_deim_set_delay (DELAY);
   gint64 start = g_get_monotonic_time ();
-  for (guint i = 0; i < FRAMES; i++) {
-    gint64 due = start + i * PACE;
-    g_usleep ((gulong) MAX (0, due - g_get_monotonic_time ()));
-    push_frames (harness, quick_caps, i, 1);
-  }
+  gdouble longest = push_paced (harness, QUICK_CAPS, 0, FRAMES, PACE);
   gint64 taken = g_get_monotonic_time () - start;
   gst_harness_push_event (harness, gst_event_new_eos ());
   g_assert_cmpuint (gst_harness_buffers_received (harness), ==, FRAMES);
   guint64 inferred = get_stat (harness->element, "inferred"), skipped = get_stat (harness->element, "skipped-overload");
-  g_test_message ("%d ms for %d frames, %d inferred", (gint) (taken / 1000), FRAMES, (gint) inferred);
+  g_test_message ("%d ms for %d frames, %d inferred, longest push %.1f ms", (gint) (taken / 1000), FRAMES,
+                  (gint) inferred, longest);
   g_assert_cmpuint (inferred + skipped, ==, FRAMES);
   g_assert_cmpuint (skipped, >, FRAMES / 2);
-  /* Inferring all of them would take 60 x 60 ms; the source takes 300 ms. */
+  g_assert_cmpuint (inferred, >=, 2);
+  /* Inferring all of them would take 100 x 60 ms; the source takes 500 ms. */
   g_assert_cmpint (taken, <, FRAMES * DELAY * 1000 / 3);
+  Told told = read_bus (harness);
+  g_assert_cmpuint (told.messages, ==, skipped);
+  g_assert_cmpuint (told.dropped, ==, skipped);
+  g_assert_cmpuint (told.processed, <=, inferred);
+  g_assert_cmpuint (told.warnings, ==, 0);
+  for (guint i = 0; i < FRAMES; i++)
+    gst_buffer_unref (pull_frame (harness, i));
+  teardown (harness);
+}
+
+/* And the way back, when the device is quick again. */
+static void
+test_overload_ends (void)
+{
+  GstHarness *harness = setup ("in-flight=1", RGB_CAPS);
+  fake_deim_set_delay (150);
+  push_paced (harness, RGB_CAPS, 0, 10, 40);
+  guint64 skipped = get_stat (harness->element, "skipped-overload");
+  g_assert_cmpuint (skipped, >=, 3);
+  fake_deim_set_delay (1);
+  push_paced (harness, RGB_CAPS, 10, 20, 40);
+  guint64 since = get_stat (harness->element, "skipped-overload");
+  g_test_message ("%d skipped while slow, %d after that", (gint) skipped, (gint) (since - skipped));
+  g_assert_cmpuint (since - skipped, <=, 8); /* those behind the last slow one */
+  /* Every frame leaves within its own call again. */
+  push_frames (harness, RGB_CAPS, 30, 1);
+  g_assert_cmpuint (gst_harness_buffers_received (harness), ==, 31);
+  teardown (harness);
+}
+
+/* An inference that takes longer than frames can wait is given up; the source is not held up by it, and the
+ * application is told, once. */
+static void
+test_hopeless (void)
+{
+  /* 512 MiB hold 32 of these. */
+  static const gchar caps[] = "video/x-raw,format=RGBA,width=2160,height=2160,framerate=100/1";
+  GstHarness *harness = setup ("in-flight=2", caps);
+  g_autoptr (GstCaps) parsed = gst_caps_from_string (caps);
+  GstVideoInfo info;
+  gst_video_info_from_caps (&info, parsed);
+  g_autoptr (GstMemory) memory = gst_allocator_alloc (NULL, info.size, NULL); /* all frames show the same */
+  fake_deim_set_gate (FALSE);
+  for (guint i = 0; i < 100; i++) {
+    GstBuffer *buffer = gst_buffer_new ();
+    gst_buffer_append_memory (buffer, gst_memory_ref (memory));
+    GST_BUFFER_PTS (buffer) = i * 10 * GST_MSECOND;
+    GST_BUFFER_DURATION (buffer) = 10 * GST_MSECOND;
+    g_assert_cmpint (gst_harness_push (harness, buffer), ==, GST_FLOW_OK);
+  }
+  g_assert_cmpuint (gst_harness_buffers_received (harness), >=, 100 - 32);
+  /* The device comes back to life, and everything with it. */
+  fake_deim_set_gate (TRUE);
+  gst_harness_push_event (harness, gst_event_new_eos ());
+  g_assert_cmpuint (gst_harness_buffers_received (harness), ==, 100);
+  guint64 skipped = get_stat (harness->element, "skipped-overload");
+  g_assert_cmpuint (get_stat (harness->element, "inferred") + skipped, ==, 100);
+  Told told = read_bus (harness);
+  g_assert_cmpuint (told.messages, ==, skipped);
+  g_assert_cmpuint (told.warnings, ==, 1);
+  teardown (harness);
+}
+
+/* The source stalls behind a slow inference: the frames are let out all the same, and one that comes meanwhile does not
+ * wait for that. */
+static void
+test_stall (void)
+{
+  GstHarness *harness = setup ("in-flight=2", QUICK_CAPS);
+  fake_deim_set_gate (FALSE);
+  push_frames (harness, QUICK_CAPS, 0, 3);
+  g_usleep (60000); /* longer than the announced latency */
+  gint64 before = g_get_monotonic_time ();
+  push_frames (harness, QUICK_CAPS, 3, 1);
+  g_assert_cmpint (g_get_monotonic_time () - before, <, 5 * G_USEC_PER_SEC);
+  fake_deim_set_gate (TRUE);
+  for (guint i = 0; i < 4; i++)
+    gst_buffer_unref (pull_frame (harness, i)); /* waits up to a minute */
   teardown (harness);
 }
 
@@ -154,9 +348,15 @@ main (int argc, char **argv)
   model = fake_deim_write_model (5);
 
   g_test_add_func ("/deimdetect/latency", test_latency);
+  g_test_add_func ("/deimdetect/latency-bounds", test_latency_bounds);
   g_test_add_func ("/deimdetect/latency-of-slow-device", test_latency_of_slow_device);
+  g_test_add_func ("/deimdetect/latency-of-file", test_latency_of_file);
   g_test_add_func ("/deimdetect/qos", test_qos);
-  g_test_add_func ("/deimdetect/live-overload", test_live_overload);
+  g_test_add_data_func ("/deimdetect/live-overload/1", GINT_TO_POINTER (1), test_live_overload);
+  g_test_add_data_func ("/deimdetect/live-overload/3", GINT_TO_POINTER (3), test_live_overload);
+  g_test_add_func ("/deimdetect/overload-ends", test_overload_ends);
+  g_test_add_func ("/deimdetect/hopeless", test_hopeless);
+  g_test_add_func ("/deimdetect/stall", test_stall);
   int result = g_test_run ();
   g_unlink (model);
   g_free (model);

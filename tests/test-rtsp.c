@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * test-rtsp.c - a camera that is quicker than the network: every frame comes out, in time, and what was not inferred is
+ * counted and told.
+ *
+ *   test-rtsp [--minutes N] [--model FILE]
+ *
+ * tests/rtsp-server.c serves 25 frames a second in another process; here they go through rtspsrc, a decoder,
+ * deimdetect, deimoverlay and a sink that shows frames in time and drops late ones, as a video sink does. The network
+ * is Atto at twice its usual area, which is too much for a processor 25 times a second. Prints a line every ten
+ * seconds, and TAP. Without --minutes it runs for a quarter of a minute.
+ */
+#include <gio/gio.h>
+#include <glib/gstdio.h>
+#include <gst/gst.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "element-helpers.h"
+#include "engine/deim.h"
+
+#define RATE 25
+#define LINE 10 /* seconds of a line */
+
+static gdouble minutes = 0.25;
+static gchar *photo_model;
+
+/* What the sink sees; written by its streaming thread. */
+typedef struct {
+  GMutex lock;
+  GstElement *pipeline;
+  guint entered, arrived, shown; /* frames at the detector, at the sink, and those of them that were in time there */
+  GstClockTime entry_sum;        /* from the network to the detector, of all */
+  GstClockTime sum, worst;       /* from the network to the sink, of all and of the slowest */
+  GstClockTime last;             /* running time of the newest */
+  gboolean disorder;
+} Watch;
+
+/* A line of the output. */
+typedef struct {
+  gdouble seconds;
+  guint arrived, shown;
+  gdouble entry_ms, mean_ms, worst_ms;
+  guint64 inferred;
+  glong rss_kib;
+} Line;
+
+/* Atto, made too slow. */
+static gchar *
+make_slow_model (const gchar *from)
+{
+  g_autoptr (GError) error = NULL;
+  DeimModelOptions options = { .arch = "deimv2_atto:input=480x480" };
+  g_autoptr (DeimModel) model = deim_model_load (from, &options, &error);
+  g_assert_no_error (error);
+  gchar *path = g_strdup_printf ("%s/deim-rtsp-%d.safetensors", g_get_tmp_dir (), getpid ());
+  deim_model_save (model, path, &error);
+  g_assert_no_error (error);
+  return path;
+}
+
+/* Starts the server and returns its address. */
+static gchar *
+start_camera (GSubprocess **ret_camera)
+{
+  g_autoptr (GError) error = NULL;
+  *ret_camera = g_subprocess_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, DEIM_BUILD_ROOT "/tests/rtsp-server", NULL);
+  g_assert_no_error (error);
+  g_autoptr (GDataInputStream) lines = g_data_input_stream_new (g_subprocess_get_stdout_pipe (*ret_camera));
+  gchar *address = g_data_input_stream_read_line (lines, NULL, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_nonnull (address);
+  return address;
+}
+
+/* How long ago a frame came from the network. */
+static GstClockTime
+age (GstPad *pad, GstBuffer *buffer, GstElement *pipeline, GstClockTime *running)
+{
+  g_autoptr (GstEvent) event = gst_pad_get_sticky_event (pad, GST_EVENT_SEGMENT, 0);
+  const GstSegment *segment;
+  gst_event_parse_segment (event, &segment);
+  *running = gst_segment_to_running_time (segment, GST_FORMAT_TIME, GST_BUFFER_PTS (buffer));
+  GstClockTime now = gst_element_get_current_running_time (pipeline);
+  return now > *running ? now - *running : 0;
+}
+
+static GstPadProbeReturn
+on_entry (GstPad *pad, GstPadProbeInfo *info, gpointer data)
+{
+  Watch *watch = data;
+  GstClockTime running, taken = age (pad, GST_PAD_PROBE_INFO_BUFFER (info), watch->pipeline, &running);
+  g_mutex_lock (&watch->lock);
+  watch->entered++;
+  watch->entry_sum += taken;
+  g_mutex_unlock (&watch->lock);
+  return GST_PAD_PROBE_OK;
+}
+
+static GstPadProbeReturn
+on_arrival (GstPad *pad, GstPadProbeInfo *info, gpointer data)
+{
+  Watch *watch = data;
+  GstClockTime running, taken = age (pad, GST_PAD_PROBE_INFO_BUFFER (info), watch->pipeline, &running);
+  g_mutex_lock (&watch->lock);
+  watch->arrived++;
+  watch->sum += taken;
+  watch->worst = MAX (watch->worst, taken);
+  watch->disorder |= GST_CLOCK_TIME_IS_VALID (watch->last) && running <= watch->last;
+  watch->last = running;
+  g_mutex_unlock (&watch->lock);
+  return GST_PAD_PROBE_OK;
+}
+
+static void
+on_shown (GstElement *sink, GstBuffer *buffer, GstPad *pad, gpointer data)
+{
+  Watch *watch = data;
+  g_mutex_lock (&watch->lock);
+  watch->shown++;
+  g_mutex_unlock (&watch->lock);
+}
+
+static glong
+rss_kib (void)
+{
+  g_autofree gchar *text = NULL;
+  glong pages = 0;
+  if (g_file_get_contents ("/proc/self/statm", &text, NULL, NULL))
+    pages = (glong) g_ascii_strtoull (strchr (text, ' '), NULL, 10);
+  return pages * (sysconf (_SC_PAGESIZE) / 1024);
+}
+
+/* Sleeps for @seconds, counting QoS messages of the detector; an error fails the test. */
+static guint
+listen (GstElement *pipeline, GstElement *detect, gdouble seconds)
+{
+  g_autoptr (GstBus) bus = gst_element_get_bus (pipeline);
+  gint64 until = g_get_monotonic_time () + (gint64) (seconds * G_USEC_PER_SEC), now;
+  guint told = 0;
+  while ((now = g_get_monotonic_time ()) < until) {
+    g_autoptr (GstMessage) message =
+        gst_bus_timed_pop_filtered (bus, (GstClockTime) (until - now) * GST_USECOND,
+                                    GST_MESSAGE_QOS | GST_MESSAGE_ERROR | GST_MESSAGE_EOS | GST_MESSAGE_LATENCY);
+    if (!message)
+      continue;
+    if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_ERROR) {
+      g_autoptr (GError) error = NULL;
+      g_autofree gchar *debug = NULL;
+      gst_message_parse_error (message, &error, &debug);
+      g_error ("%s (%s)", error->message, debug);
+    }
+    g_assert_cmpint (GST_MESSAGE_TYPE (message), !=, GST_MESSAGE_EOS);
+    if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_LATENCY)
+      gst_bin_recalculate_latency (GST_BIN (pipeline));
+    else
+      told += GST_MESSAGE_SRC (message) == GST_OBJECT (detect);
+  }
+  return told;
+}
+
+/* What happened since the last call. */
+static Line
+read_watch (Watch *watch, GstElement *detect, gint64 *since)
+{
+  gint64 now = g_get_monotonic_time ();
+  Line line = { .seconds = (gdouble) (now - *since) / G_USEC_PER_SEC, .rss_kib = rss_kib () };
+  g_mutex_lock (&watch->lock);
+  line.arrived = watch->arrived;
+  line.shown = watch->shown;
+  line.mean_ms = watch->arrived ? (gdouble) watch->sum / watch->arrived / GST_MSECOND : 0;
+  line.entry_ms = watch->entered ? (gdouble) watch->entry_sum / watch->entered / GST_MSECOND : 0;
+  line.worst_ms = (gdouble) watch->worst / GST_MSECOND;
+  watch->entered = watch->arrived = watch->shown = 0;
+  watch->entry_sum = watch->sum = watch->worst = 0;
+  g_mutex_unlock (&watch->lock);
+  line.inferred = get_stat (detect, "inferred");
+  *since = now;
+  return line;
+}
+
+static gdouble
+get_latency_ms (GstElement *pipeline)
+{
+  g_autoptr (GstQuery) query = gst_query_new_latency ();
+  GstClockTime min = 0;
+  if (gst_element_query (pipeline, query))
+    gst_query_parse_latency (query, NULL, &min, NULL);
+  return (gdouble) min / GST_MSECOND;
+}
+
+static void
+test_slow_network (void)
+{
+  g_autofree gchar *slow = make_slow_model (photo_model);
+  g_autoptr (GSubprocess) camera = NULL;
+  g_autofree gchar *address = start_camera (&camera);
+  g_autoptr (GError) error = NULL;
+  /* rtspsrc waits 100 ms for packets that come late; 20 ms of lateness is what video sinks allow. */
+  g_autofree gchar *text =
+      g_strdup_printf ("rtspsrc location=%s latency=100 ! rtph264depay ! avdec_h264 ! deimdetect name=detect model=%s "
+                       "threshold=0.3 ! deimoverlay ! fakesink name=sink sync=true qos=true max-lateness=20000000 "
+                       "signal-handoffs=true",
+                       address, slow);
+  g_autoptr (GstElement) pipeline = gst_parse_launch (text, &error);
+  g_assert_no_error (error);
+  g_autoptr (GstElement) detect = gst_bin_get_by_name (GST_BIN (pipeline), "detect");
+  g_autoptr (GstElement) sink = gst_bin_get_by_name (GST_BIN (pipeline), "sink");
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (sink, "sink");
+  Watch watch = { .pipeline = pipeline, .last = GST_CLOCK_TIME_NONE };
+  g_autoptr (GstPad) entry = gst_element_get_static_pad (detect, "sink");
+  gst_pad_add_probe (entry, GST_PAD_PROBE_TYPE_BUFFER, on_entry, &watch, NULL);
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, on_arrival, &watch, NULL);
+  g_signal_connect (sink, "handoff", G_CALLBACK (on_shown), &watch);
+
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  /* Connecting, the first key frame, compiling and finding out how slow the network is do not count. */
+  guint told = 0;
+  for (guint i = 0; i < 60 && get_stat (detect, "inferred") < 4; i++)
+    told += listen (pipeline, detect, 1);
+  told += listen (pipeline, detect, 2);
+  gint64 since = 0;
+  read_watch (&watch, detect, &since);
+  gint64 begun = since;
+  guint64 inferred = get_stat (detect, "inferred");
+  guint lines = MAX (1, (guint) (minutes * 60 / LINE)), arrived = 0, shown = 0;
+  g_autofree Line *line = g_new0 (Line, lines);
+  for (guint i = 0; i < lines; i++) {
+    told += listen (pipeline, detect, LINE);
+    line[i] = read_watch (&watch, detect, &since);
+    g_print (
+        "# %3u s: %.2f frames a second arrive, %.2f are shown in time, %.2f are inferred; from the network to the "
+        "detector %.0f ms, to the sink %.0f ms and at most %.0f ms; latency %.0f ms, of it the detector's %.0f ms; "
+        "%ld MiB\n",
+        (i + 1) * LINE, line[i].arrived / line[i].seconds, line[i].shown / line[i].seconds,
+        (gdouble) (line[i].inferred - inferred) / line[i].seconds, line[i].entry_ms, line[i].mean_ms, line[i].worst_ms,
+        get_latency_ms (pipeline), (gdouble) get_stat (detect, "latency") / GST_MSECOND, line[i].rss_kib / 1024);
+    inferred = line[i].inferred;
+    arrived += line[i].arrived;
+    shown += line[i].shown;
+  }
+  gdouble seconds = (gdouble) (since - begun) / G_USEC_PER_SEC;
+  gst_element_set_state (pipeline, GST_STATE_PAUSED);
+  told += listen (pipeline, detect, 0.2);
+  guint64 frames = get_stat (detect, "frames"), all_inferred = get_stat (detect, "inferred");
+  guint64 late = get_stat (detect, "skipped-late"), overload = get_stat (detect, "skipped-overload");
+  g_print ("# %u frames in %.1f s, %.2f a second; %u in time. Since the start: %" G_GUINT64_FORMAT
+           " frames, %" G_GUINT64_FORMAT " inferred, %" G_GUINT64_FORMAT " late, %" G_GUINT64_FORMAT
+           " skipped in overload, %u QoS messages\n",
+           arrived, seconds, arrived / seconds, shown, frames, all_inferred, late, overload, told);
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  g_subprocess_force_exit (camera);
+  g_unlink (slow);
+
+  /* Nothing is lost or held back, whatever the speed: what was skipped was counted and told. */
+  g_assert_false (watch.disorder);
+  g_assert_cmpfloat (arrived / seconds, >, 0.98 * RATE);
+  g_assert_cmpfloat (arrived / seconds, <, 1.02 * RATE);
+  g_assert_cmpuint (all_inferred, >, 0);
+  g_assert_cmpuint (late + overload, >, 0);
+  g_assert_cmpuint (told, >=, late + overload);
+  /* Nothing piles up: not frames, whose wait would grow, and not memory. */
+  g_assert_cmpfloat (line[lines - 1].mean_ms, <, 2 * line[0].mean_ms + 100);
+  g_assert_cmpfloat (line[lines - 1].worst_ms, <, 3000);
+  if (lines > 6)
+    g_assert_cmpint (line[lines - 1].rss_kib, <, line[lines / 3].rss_kib + 16 * 1024);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autofree gchar *model = NULL;
+  GOptionEntry entries[] = {
+    { "minutes", 0, 0, G_OPTION_ARG_DOUBLE, &minutes, "How long", "N" },
+    { "model", 0, 0, G_OPTION_ARG_FILENAME, &model, "A checkpoint of DEIMv2 Atto", "FILE" },
+    { NULL, 0, 0, 0, NULL, NULL, NULL },
+  };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GOptionContext) options = g_option_context_new (NULL);
+  g_option_context_add_main_entries (options, entries, NULL);
+  g_option_context_set_ignore_unknown_options (options, TRUE);
+  if (!g_option_context_parse (options, &argc, &argv, &error)) {
+    g_printerr ("test-rtsp: %s\n", error->message);
+    return 2;
+  }
+  init_element_tests (&argc, &argv);
+  photo_model = g_steal_pointer (&model);
+  if (!photo_model) {
+    const gchar *shared = g_getenv ("DEIM_SHARED");
+    photo_model = g_build_filename (shared ? shared : DEIM_SOURCE_ROOT "/../shared",
+                                    "real/deimv2_hgnetv2_atto_coco.safetensors", NULL);
+  }
+  if (!g_file_test (photo_model, G_FILE_TEST_EXISTS)) {
+    g_print ("1..0 # SKIP the shared folder is not here (DEIM_SHARED), and no --model was given\n");
+    return 0;
+  }
+  g_test_add_func ("/rtsp/slow-network", test_slow_network);
+  int result = g_test_run ();
+  g_free (photo_model);
+  return result;
+}
