@@ -67,15 +67,13 @@ find_region (GstBuffer *buffer, const GstVideoRegionOfInterestMeta *like)
 }
 
 /*
- * Goes along with every copy of a frame. GStreamer 1.22 forgets the parameters of a region of interest when a frame is
- * scaled (and keeps them when it is copied), so they are put back here: the mark is attached after the regions, and
- * metadata is transformed in the order in which it was attached.
+ * Goes along with every copy of a frame, whatever becomes of the picture. GStreamer 1.22 forgets the parameters of a
+ * region of interest when a frame is scaled (and keeps them when it is copied), so they are put back here: the mark is
+ * attached after the regions, and metadata is transformed in the order in which it was attached.
  */
 static gboolean
 transform_frame_meta (GstBuffer *to, GstCustomMeta *meta, GstBuffer *from, GQuark type, gpointer data, gpointer unused)
 {
-  if (!GST_META_TRANSFORM_IS_COPY (type) && !GST_VIDEO_META_TRANSFORM_IS_SCALE (type))
-    return FALSE;
   if (!gst_buffer_get_custom_meta (to, GST_DEIM_FRAME_META_NAME)) {
     GstStructure *fields = gst_custom_meta_get_structure (gst_buffer_add_custom_meta (to, GST_DEIM_FRAME_META_NAME));
     gst_structure_foreach (gst_custom_meta_get_structure (meta), copy_field, fields);
@@ -177,8 +175,8 @@ attach_roi (GstBuffer *buffer, const GstDeimFound *found, guint width, guint hei
   roi->id = (gint) (gst_util_seqnum_next () & G_MAXINT);
   roi->parent_id = -1;
   GstStructure *fields = gst_structure_new (
-      DETECTION, "confidence", G_TYPE_DOUBLE, found->score, "label_id", G_TYPE_INT, (gint) found->label_id,
-      "label_name", G_TYPE_STRING, found->label, "x_min", G_TYPE_DOUBLE, found->x1 / width, "y_min", G_TYPE_DOUBLE,
+      DETECTION, "confidence", G_TYPE_DOUBLE, found->score, "label_id", G_TYPE_INT, (gint) found->label_id, "label",
+      G_TYPE_STRING, found->label, "x_min", G_TYPE_DOUBLE, found->x1 / width, "y_min", G_TYPE_DOUBLE,
       found->y1 / height, "x_max", G_TYPE_DOUBLE, found->x2 / width, "y_max", G_TYPE_DOUBLE, found->y2 / height, NULL);
   gst_video_region_of_interest_meta_add_param (roi, fields);
 }
@@ -252,4 +250,9 @@ gst_deim_meta_read (GstBuffer *buffer, GArray *boxes)
 #ifdef HAVE_ANALYTICS
   gst_deim_analytics_read (buffer, boxes);
 #endif
+  const GstVideoCropMeta *crop = gst_buffer_get_video_crop_meta (buffer);
+  for (guint i = 0; crop && i < boxes->len; i++) {
+    g_array_index (boxes, GstDeimBox, i).x -= (gint) MIN (crop->x, G_MAXINT / 2);
+    g_array_index (boxes, GstDeimBox, i).y -= (gint) MIN (crop->y, G_MAXINT / 2);
+  }
 }

@@ -6,7 +6,7 @@
  * the frame, rounded outwards and clipped to it, and one parameter structure carries the rest (docs/elements.md lists
  * its fields):
  *
- *   detection, confidence=(double)0.83, label_id=(int)0, label_name=(string)person,
+ *   detection, confidence=(double)0.83, label_id=(int)0, label=(string)person,
  *     x_min=(double)0.1, y_min=(double)0.2, x_max=(double)0.4, y_max=(double)0.9
  *
  * As analytics (gstdeimanalytics.c, GStreamer 1.24), each is an object detection of the buffer's one
@@ -118,7 +118,7 @@ GstDeimFrameState gst_deim_frame_meta_read (GstBuffer *buffer, guint64 *frame);
 
 /* A box for drawing or telling, whoever attached it. */
 typedef struct {
-  gint x, y, w, h;    /* pixels of the frame */
+  gint x, y, w, h;    /* pixels of the picture: the frame, or what a GstVideoCropMeta leaves of it */
   const gchar *label; /* static (a quark's); NULL when there is none */
   gint label_id;      /* < 0: unknown */
   gdouble confidence; /* < 0: unknown */

@@ -111,6 +111,26 @@ trim (GstDeimOverlay *self, DeimDrawRect rect)
 }
 
 /*
+ * Where the picture begins in a frame that is cropped by a GstVideoCropMeta and blended here: whole frames are blended.
+ * A sink that blends counts from the picture's corner.
+ */
+static void
+find_origin (GstDeimOverlay *self, GstBuffer *buffer)
+{
+  const GstVideoCropMeta *crop = gst_buffer_get_video_crop_meta (buffer);
+  self->origin_x = self->origin_y = 0;
+  if (!crop)
+    return;
+  g_autoptr (GstPad) src = gst_element_get_static_pad (self->composer, "src");
+  g_autoptr (GstCaps) caps = gst_pad_get_current_caps (src);
+  if (caps &&
+      gst_caps_features_contains (gst_caps_get_features (caps, 0), GST_CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION))
+    return;
+  self->origin_x = (gint) MIN (crop->x, G_MAXINT / 2);
+  self->origin_y = (gint) MIN (crop->y, G_MAXINT / 2);
+}
+
+/*
  * Moves the pixels of @rect from the surface into a rectangle of the composition. They are taken away from the
  * surface, so that no pixel is blended twice where boxes cross, and so that the surface is empty afterwards.
  */
@@ -131,8 +151,8 @@ cut_out (GstDeimOverlay *self, DeimDrawRect rect, GstVideoOverlayComposition **c
   gst_buffer_add_video_meta (buffer, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_OVERLAY_COMPOSITION_FORMAT_RGB,
                              (guint) rect.width, (guint) rect.height);
   GstVideoOverlayRectangle *part =
-      gst_video_overlay_rectangle_new_raw (buffer, rect.x, rect.y, (guint) rect.width, (guint) rect.height,
-                                           GST_VIDEO_OVERLAY_FORMAT_FLAG_PREMULTIPLIED_ALPHA);
+      gst_video_overlay_rectangle_new_raw (buffer, self->origin_x + rect.x, self->origin_y + rect.y, (guint) rect.width,
+                                           (guint) rect.height, GST_VIDEO_OVERLAY_FORMAT_FLAG_PREMULTIPLIED_ALPHA);
   if (*composition)
     gst_video_overlay_composition_add_rectangle (*composition, part);
   else
@@ -281,6 +301,7 @@ on_draw (GstElement *composer, GstSample *sample, GstDeimOverlay *self)
   if (self->boxes->len == 0 || self->width <= 0 || self->height <= 0)
     return NULL;
 
+  find_origin (self, buffer);
   g_array_set_size (self->drawn, 0);
   for (guint i = 0; i < self->boxes->len; i++) {
     const GstDeimBox *box = &g_array_index (self->boxes, GstDeimBox, i);

@@ -23,8 +23,9 @@ struct _GstDeimOverlay {
   guint hold;       /* milliseconds; 0: never */
 
   /* streaming thread */
-  gint width, height;       /* of the frame */
-  cairo_surface_t *surface; /* ARGB32, of the frame's size, empty between frames; NULL until there is a box */
+  gint width, height;       /* of the picture */
+  gint origin_x, origin_y;  /* where it begins in the frame that is blended */
+  cairo_surface_t *surface; /* ARGB32, of the picture's size, empty between frames; NULL until there is a box */
   GArray *boxes;            /* of GstDeimBox, kept to save its memory */
   GArray *drawn;            /* of DeimDrawBox, likewise */
   /* streaming thread: the boxes to hold */

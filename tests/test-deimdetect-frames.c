@@ -319,7 +319,17 @@ test_metadata (void)
   gint label_id = -1;
   g_assert_true (gst_structure_get_int (fields, "label_id", &label_id));
   g_assert_cmpint (label_id, ==, 1);
-  g_assert_cmpstr (gst_structure_get_string (fields, "label_name"), ==, "class 1");
+  g_assert_cmpstr (gst_structure_get_string (fields, "label"), ==, "class 1");
+  /* Just what readers of DL Streamer's layout know, of the types that they ask for. */
+  static const struct {
+    const gchar *name;
+    GType type;
+  } layout[] = { { "confidence", G_TYPE_DOUBLE }, { "label_id", G_TYPE_INT }, { "label", G_TYPE_STRING },
+                 { "x_min", G_TYPE_DOUBLE },      { "y_min", G_TYPE_DOUBLE }, { "x_max", G_TYPE_DOUBLE },
+                 { "y_max", G_TYPE_DOUBLE } };
+  g_assert_cmpint (gst_structure_n_fields (fields), ==, G_N_ELEMENTS (layout));
+  for (guint i = 0; i < G_N_ELEMENTS (layout); i++)
+    g_assert_true (gst_structure_has_field_typed (fields, layout[i].name, layout[i].type));
   g_assert_cmpfloat_with_epsilon (get_double (corner, "confidence"), 0.6, 1e-6);
   /* The engine's box begins at -10, -10; what is attached ends at the frame. */
   g_assert_cmpuint (corner->x, ==, 0);
