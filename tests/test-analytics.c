@@ -303,7 +303,7 @@ main (int argc, char **argv)
   g_test_add_func ("/analytics/cropped", test_cropped);
   g_test_add_data_func ("/analytics/drawn/upstream", "objectdetectionoverlay draw-labels=false", test_drawn);
   g_test_add_data_func ("/analytics/drawn/here", "deimoverlay draw-labels=false", test_drawn);
-  int result = g_test_run ();
+  int result = run_element_tests ();
   g_unlink (model);
   g_free (model);
   return result;

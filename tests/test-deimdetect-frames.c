@@ -511,7 +511,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/interval", test_interval);
   g_test_add_func ("/deimdetect/pass-through", test_pass_through);
   g_test_add_func ("/deimdetect/short-buffer", test_short_buffer);
-  int result = g_test_run ();
+  int result = run_element_tests ();
   g_unlink (model);
   g_free (model);
   return result;

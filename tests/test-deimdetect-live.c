@@ -357,7 +357,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/overload-ends", test_overload_ends);
   g_test_add_func ("/deimdetect/hopeless", test_hopeless);
   g_test_add_func ("/deimdetect/stall", test_stall);
-  int result = g_test_run ();
+  int result = run_element_tests ();
   g_unlink (model);
   g_free (model);
   return result;

@@ -379,7 +379,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/cropped", test_cropped);
   g_test_add_func ("/deimdetect/cropped-in-place", test_cropped_in_place);
   g_test_add_func ("/deimdetect/cropped-and-drawn", test_cropped_and_drawn);
-  int result = g_test_run ();
+  int result = run_element_tests ();
   g_unlink (model);
   g_free (model);
   return result;

@@ -528,7 +528,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/drain-query", test_drain_query);
   g_test_add_func ("/deimdetect/flow-return", test_flow_return);
   g_test_add_func ("/deimdetect/sharing", test_sharing);
-  int result = g_test_run ();
+  int result = run_element_tests ();
   g_unlink (model);
   g_free (model);
   return result;

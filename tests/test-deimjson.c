@@ -482,7 +482,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimjson/reader-sleeps", test_reader_sleeps);
   g_test_add_func ("/deimjson/stdout", test_stdout);
   g_test_add_func ("/deimjson/with-detector", test_with_detector);
-  int result = g_test_run ();
+  int result = run_element_tests ();
   remove_folder ();
   return result;
 }

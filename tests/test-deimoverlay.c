@@ -427,5 +427,5 @@ main (int argc, char **argv)
   g_test_add_func ("/deimoverlay/caps-change", test_caps_change);
   g_test_add_func ("/deimoverlay/hold", test_hold);
   g_test_add_func ("/deimoverlay/hold-ends", test_hold_ends);
-  return g_test_run ();
+  return run_element_tests ();
 }

@@ -301,37 +301,9 @@ test_seek_and_share (void)
   gst_element_set_state (pipeline, GST_STATE_NULL);
 }
 
-/* What the leaks tracer still holds when everything is over; it must be there, else this would check nothing. */
-static guint
-count_leaks (void)
-{
-  guint leaks = 0;
-  gboolean traced = FALSE;
-  /* A streaming thread that has just been joined may still hold its task: wait for the threads themselves. */
-  gst_task_cleanup_all ();
-  GList *tracers = gst_tracing_get_active_tracers ();
-  for (GList *item = tracers; item; item = item->next) {
-    if (g_strcmp0 (G_OBJECT_TYPE_NAME (item->data), "GstLeaksTracer") != 0)
-      continue;
-    traced = TRUE;
-    g_autoptr (GstStructure) info = NULL;
-    g_signal_emit_by_name (item->data, "get-live-objects", &info);
-    const GValue *list = gst_structure_get_value (info, "live-objects-list");
-    leaks = gst_value_list_get_size (list);
-    for (guint i = 0; i < leaks; i++) {
-      g_autofree gchar *text = g_strdup_value_contents (gst_value_list_get_value (list, i));
-      g_printerr ("# left over: %s\n", text);
-    }
-  }
-  g_list_free_full (tracers, gst_object_unref);
-  g_assert_true (traced);
-  return leaks;
-}
-
 int
 main (int argc, char **argv)
 {
-  g_setenv ("GST_TRACERS", "leaks", TRUE);
   init_element_tests (&argc, &argv);
 
   g_test_add_func ("/elements/registration", test_registration);
@@ -342,10 +314,5 @@ main (int argc, char **argv)
   g_test_add_func ("/elements/files", test_files);
   g_test_add_func ("/elements/live-again-and-again", test_live_again_and_again);
   g_test_add_func ("/elements/seek-and-share", test_seek_and_share);
-  int result = g_test_run ();
-  if (count_leaks () > 0) {
-    g_printerr ("Bail out! objects are left over\n");
-    result = 1;
-  }
-  return result;
+  return run_element_tests ();
 }

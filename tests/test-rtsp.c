@@ -295,7 +295,7 @@ main (int argc, char **argv)
     return 0;
   }
   g_test_add_func ("/rtsp/slow-network", test_slow_network);
-  int result = g_test_run ();
+  int result = run_element_tests ();
   g_free (photo_model);
   return result;
 }
