@@ -2,11 +2,10 @@
 /* checkpoint.c - the state dict in memory, and the choice of the reader for a file. */
 #include "reader.h"
 
-#include <errno.h>
 #include <string.h>
-#include <glib/gstdio.h>
 
 #include "engine/error.h"
+#include "file.h"
 
 #define MAX_NAME 1024
 
@@ -332,24 +331,9 @@ DeimCheckpoint *
 deim_checkpoint_open (const gchar *path, GError **error)
 {
   g_autofree gchar *display = g_filename_display_name (path);
-  GStatBuf status;
-  if (g_stat (path, &status) != 0) {
-    gint code = errno;
-    g_set_error (error, DEIM_ERROR, code == ENOENT || code == ENOTDIR ? DEIM_ERROR_NOT_FOUND : DEIM_ERROR_READ,
-                 "%s: %s", display, g_strerror (code));
+  g_autoptr (GMappedFile) map = deim_file_map (path, "a checkpoint", error);
+  if (!map)
     return NULL;
-  }
-  if (!S_ISREG (status.st_mode)) {
-    g_set_error (error, DEIM_ERROR, DEIM_ERROR_READ, "%s: this is %s; give a checkpoint file", display,
-                 S_ISDIR (status.st_mode) ? "a folder" : "not a regular file");
-    return NULL;
-  }
-  g_autoptr (GError) problem = NULL;
-  g_autoptr (GMappedFile) map = g_mapped_file_new (path, FALSE, &problem);
-  if (!map) {
-    g_set_error (error, DEIM_ERROR, DEIM_ERROR_READ, "%s: cannot be read: %s", display, problem->message);
-    return NULL;
-  }
   g_autoptr (GBytes) bytes = g_mapped_file_get_bytes (map);
   return deim_checkpoint_parse (bytes, display, error);
 }

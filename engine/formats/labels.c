@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/error.h"
+#include "file.h"
 #include "labels-data.h"
 
 /* Far above any list of names; what is longer is some other file. */
@@ -44,14 +45,9 @@ gchar **
 deim_labels_read (const gchar *path, guint num_classes, GError **error)
 {
   g_autofree gchar *display = g_filename_display_name (path);
-  g_autoptr (GError) problem = NULL;
-  g_autoptr (GMappedFile) map = g_mapped_file_new (path, FALSE, &problem);
-  if (!map) {
-    gboolean missing = g_error_matches (problem, G_FILE_ERROR, G_FILE_ERROR_NOENT);
-    g_set_error (error, DEIM_ERROR, missing ? DEIM_ERROR_NOT_FOUND : DEIM_ERROR_READ, "labels file: %s",
-                 problem->message);
+  g_autoptr (GMappedFile) map = deim_file_map (path, "a labels file", error);
+  if (!map)
     return NULL;
-  }
   gsize size = g_mapped_file_get_length (map);
   const gchar *text = size > 0 ? g_mapped_file_get_contents (map) : "";
   if (size >= 3 && memcmp (text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "engine/error.h"
+#include "file.h"
 
 /* NumPy itself refuses to read more than 10000 without being told to. */
 #define MAX_HEADER 65536
@@ -209,13 +210,9 @@ gfloat *
 deim_npy_read_float (const gchar *path, guint *ret_n_dims, gsize *ret_shape, GError **error)
 {
   g_autofree gchar *display = g_filename_display_name (path);
-  g_autoptr (GError) problem = NULL;
-  g_autoptr (GMappedFile) map = g_mapped_file_new (path, FALSE, &problem);
-  if (!map) {
-    gboolean missing = g_error_matches (problem, G_FILE_ERROR, G_FILE_ERROR_NOENT);
-    g_set_error (error, DEIM_ERROR, missing ? DEIM_ERROR_NOT_FOUND : DEIM_ERROR_READ, "%s", problem->message);
+  g_autoptr (GMappedFile) map = deim_file_map (path, "a .npy file", error);
+  if (!map)
     return NULL;
-  }
   gfloat *out = deim_npy_parse_float ((const guint8 *) g_mapped_file_get_contents (map), g_mapped_file_get_length (map),
                                       ret_n_dims, ret_shape, error);
   if (!out)
