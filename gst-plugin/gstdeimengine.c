@@ -204,9 +204,12 @@ void
 gst_deim_post_error (GstElement *element, const GError *error, const gchar *doing)
 {
   BusError bus = bus_error_of (error);
+  /* What the engine advises then is for programs. */
+  gboolean lost = g_error_matches (error, DEIM_ERROR, DEIM_ERROR_DEVICE_LOST);
+  const gchar *text = lost ? "The device was lost; set the pipeline to NULL and start it again." : error->message;
   /* gst_element_message_full() takes both texts. */
-  gst_element_message_full (
-      element, GST_MESSAGE_ERROR, bus.domain, bus.code, g_strdup (error->message),
-      g_strdup_printf ("%s failed (%s, code %d)", doing, g_quark_to_string (error->domain), error->code), __FILE__,
-      G_STRFUNC, __LINE__);
+  gst_element_message_full (element, GST_MESSAGE_ERROR, bus.domain, bus.code, g_strdup (text),
+                            g_strdup_printf ("%s failed (%s, code %d): %s", doing, g_quark_to_string (error->domain),
+                                             error->code, error->message),
+                            __FILE__, G_STRFUNC, __LINE__);
 }

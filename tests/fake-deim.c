@@ -46,7 +46,7 @@ static GCond changed;
 static gboolean gate_open = TRUE, nothing_found;
 static FakeDmabuf dmabuf;
 static guint delay_ms;
-static gint failure = -1;
+static gint failure[FAKE_N_STAGES] = { -1, -1, -1, -1, -1 };
 static FakeDeimCounts counts;
 
 /* ------------------------------------------------------------------ control */
@@ -74,7 +74,8 @@ fake_deim_reset (void)
   nothing_found = FALSE;
   dmabuf = FAKE_DMABUF_NONE;
   delay_ms = 0;
-  failure = -1;
+  for (guint i = 0; i < FAKE_N_STAGES; i++)
+    failure[i] = -1;
   counts = (FakeDeimCounts){ 0 };
   g_mutex_unlock (&lock);
 }
@@ -97,11 +98,30 @@ fake_deim_set_delay (guint milliseconds)
 }
 
 void
-fake_deim_set_failure (gint code)
+fake_deim_set_failure_at (FakeStage stage, gint code)
 {
   g_mutex_lock (&lock);
-  failure = code;
+  failure[stage] = code;
   g_mutex_unlock (&lock);
+}
+
+void
+fake_deim_set_failure (gint code)
+{
+  fake_deim_set_failure_at (FAKE_COLLECT, code);
+}
+
+/* Whether this stage was told to fail. */
+static gboolean
+fails (FakeStage stage, GError **error)
+{
+  static const gchar *const names[] = { "loading", "opening", "making", "submitting", "collecting" };
+  g_mutex_lock (&lock);
+  gint code = failure[stage];
+  g_mutex_unlock (&lock);
+  if (code >= 0)
+    g_set_error (error, DEIM_ERROR, code, "%s was told to fail", names[stage]);
+  return code >= 0;
 }
 
 void
@@ -146,6 +166,8 @@ deim_device_open_full (const gchar *selector, const gchar *cache_dir, GError **e
     g_set_error (error, DEIM_ERROR, DEIM_ERROR_NO_DEVICE, "no Vulkan device is called \"%s\"", selector);
     return NULL;
   }
+  if (fails (FAKE_OPEN, error))
+    return NULL;
   DeimDevice *device = g_new0 (DeimDevice, 1);
   g_atomic_ref_count_init (&device->refs);
   count_live (1);
@@ -209,6 +231,8 @@ deim_model_load (const gchar *path, const DeimModelOptions *options, GError **er
   g_autofree gchar *text = NULL;
   g_autoptr (GError) io = NULL;
   guint64 num_classes;
+  if (fails (FAKE_LOAD, error))
+    return NULL;
   if (!g_file_get_contents (path, &text, NULL, &io)) {
     gboolean missing = g_error_matches (io, G_FILE_ERROR, G_FILE_ERROR_NOENT);
     g_set_error (error, DEIM_ERROR, missing ? DEIM_ERROR_NOT_FOUND : DEIM_ERROR_READ, "%s", io->message);
@@ -293,6 +317,8 @@ deim_set_log_func (DeimLogFunc func, gpointer user_data)
 DeimDetector *
 deim_detector_new (DeimModel *model, DeimDevice *device, const DeimDetectorOptions *options, GError **error)
 {
+  if (fails (FAKE_MAKE, error))
+    return NULL;
   DeimDetector *detector = g_new0 (DeimDetector, 1);
   g_atomic_ref_count_init (&detector->refs);
   detector->model = deim_model_ref (model);
@@ -354,6 +380,8 @@ find_ticket (DeimDetector *detector, guint64 ticket)
 gboolean
 deim_detector_submit (DeimDetector *detector, const DeimFrame *frame, guint64 *ticket, GError **error)
 {
+  if (fails (FAKE_SUBMIT, error))
+    return FALSE;
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&lock);
   Slot *slot = find_free (detector);
   if (!slot) {
@@ -392,8 +420,8 @@ deim_detector_collect (DeimDetector *detector, guint64 ticket, GError **error)
   }
   slot->state = FREE;
   counts.collected++;
-  if (failure >= 0) {
-    g_set_error (error, DEIM_ERROR, failure, "collecting was told to fail");
+  if (failure[FAKE_COLLECT] >= 0) {
+    g_set_error (error, DEIM_ERROR, failure[FAKE_COLLECT], "collecting was told to fail");
     return NULL;
   }
   GArray *found = g_array_new (FALSE, FALSE, sizeof (DeimDetection));

@@ -23,7 +23,9 @@ void fake_deim_reset (void);
 void fake_deim_set_gate (gboolean open);
 /* Each inference takes so long, one after the other. */
 void fake_deim_set_delay (guint milliseconds);
-/* Collecting fails with this code from now on; -1: never. */
+/* A stage, or collecting, fails with this code from now on; -1: never. */
+typedef enum { FAKE_LOAD, FAKE_OPEN, FAKE_MAKE, FAKE_SUBMIT, FAKE_COLLECT, FAKE_N_STAGES } FakeStage;
+void fake_deim_set_failure_at (FakeStage stage, gint code);
 void fake_deim_set_failure (gint code);
 /* Nothing is found in any frame. */
 void fake_deim_set_nothing (gboolean nothing);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * test-deimdetect.c - the element from start to stop: states, errors, order, flushing, draining, sharing.
+ * test-deimdetect.c - the element from start to stop: states, order, flushing, draining, sharing.
  * Runs on fake-deim.c, so that an inference lasts as long as the test wants.
  */
 #include <glib/gstdio.h>
@@ -112,89 +112,6 @@ test_options_reach_the_engine (void)
   g_assert_cmpuint (options.max_detections, ==, 17);
   g_assert_cmpint (options.resize, ==, DEIM_RESIZE_LETTERBOX);
   g_assert_cmpint (options.precision, ==, DEIM_PRECISION_FP16);
-  teardown (harness);
-}
-
-/* ----------------------------------------------------------------------- errors */
-
-typedef struct {
-  const gchar *properties; /* %s: the model */
-  GQuark (*domain) (void);
-  gint code;
-  const gchar *words;
-} StartError;
-
-static void
-test_start_error (gconstpointer data)
-{
-  const StartError *expected = data;
-  fake_deim_reset ();
-  GstElement *element = gst_object_ref_sink (gst_element_factory_make ("deimdetect", NULL));
-  g_autoptr (GstBus) bus = gst_bus_new ();
-  gst_element_set_bus (element, bus);
-  GstHarness view = { .element = element };
-  g_object_set (element, "model", model, NULL);
-  g_auto (GStrv) settings = g_strsplit (expected->properties, ";", -1);
-  for (guint i = 0; settings[i] && settings[i + 1]; i += 2)
-    gst_util_set_object_arg (G_OBJECT (element), settings[i], settings[i + 1]);
-  if (!*expected->properties)
-    g_object_set (element, "model", NULL, NULL);
-
-  /* Twice: what failed may not leave anything behind that changes the second answer. */
-  for (guint round = 0; round < 2; round++) {
-    g_assert_cmpint (gst_element_set_state (element, GST_STATE_PAUSED), ==, GST_STATE_CHANGE_FAILURE);
-    assert_one_error (&view, expected->domain (), expected->code, expected->words);
-    g_assert_cmpint (gst_element_set_state (element, GST_STATE_NULL), ==, GST_STATE_CHANGE_SUCCESS);
-    g_assert_cmpuint (fake_deim_get_counts ().live, ==, 0);
-  }
-  /* And it starts once the cause is gone. */
-  g_object_set (element, "model", model, "device", NULL, "classes", NULL, "class-thresholds", NULL, "region", NULL,
-                "labels-file", NULL, NULL);
-  g_assert_cmpint (gst_element_set_state (element, GST_STATE_PAUSED), !=, GST_STATE_CHANGE_FAILURE);
-  gst_element_set_state (element, GST_STATE_NULL);
-  gst_element_set_bus (element, NULL);
-  gst_object_unref (element);
-}
-
-static const StartError start_errors[] = {
-  { "", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "\"model\"" },
-  { "model;/does/not/exist", gst_resource_error_quark, GST_RESOURCE_ERROR_NOT_FOUND, "/does/not/exist" },
-  { "model;/", gst_resource_error_quark, GST_RESOURCE_ERROR_OPEN_READ, "" },
-  { "model;/proc/self/cmdline", gst_stream_error_quark, GST_STREAM_ERROR_WRONG_TYPE, "not a checkpoint" },
-  { "device;none", gst_resource_error_quark, GST_RESOURCE_ERROR_NOT_FOUND, "none" },
-  { "labels-file;/proc/self/maps", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "5 classes" },
-  { "classes;class 1,unicorn", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "\"unicorn\"" },
-  { "classes;5", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "0 to 4" },
-  { "class-thresholds;class 1:1.5", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "class 1:1.5" },
-  { "class-thresholds;class 1", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "class:score" },
-  { "class-thresholds;unicorn:0.5", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "\"unicorn\"" },
-  { "region;1,2,3", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "x,y,w,h" },
-  { "region;1,2,3,-4", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "x,y,w,h" },
-};
-
-/* The device is lost with frames in flight: one error, no matter how many frames there are. */
-static void
-test_device_lost (void)
-{
-  GstHarness *harness = setup ("in-flight=4");
-  GstHarness *other = add_element (model, "");
-  fake_deim_set_gate (FALSE);
-  push_frames (harness, RGB_CAPS, 0, 3);
-  fake_deim_set_failure (DEIM_ERROR_DEVICE_LOST);
-  fake_deim_set_gate (TRUE);
-  g_assert_cmpint (gst_harness_push (harness, make_frame (RGB_CAPS, 3)), ==, GST_FLOW_ERROR);
-  g_assert_cmpint (gst_harness_push (harness, make_frame (RGB_CAPS, 4)), ==, GST_FLOW_ERROR);
-  gst_harness_push_event (harness, gst_event_new_eos ());
-  assert_one_error (harness, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_FAILED, "told to fail");
-  g_assert_cmpuint (gst_harness_buffers_received (harness), ==, 0);
-
-  /* Starting again opens the device again, though the other element still holds the lost one. */
-  fake_deim_set_failure (-1);
-  guint opened = fake_deim_get_counts ().devices_opened;
-  gst_element_set_state (harness->element, GST_STATE_NULL);
-  gst_element_set_state (harness->element, GST_STATE_PLAYING);
-  g_assert_cmpuint (fake_deim_get_counts ().devices_opened, ==, opened + 1);
-  teardown_harness (other);
   teardown (harness);
 }
 
@@ -509,11 +426,6 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/properties", test_properties);
   g_test_add_func ("/deimdetect/properties-are-kept", test_properties_are_kept);
   g_test_add_func ("/deimdetect/options", test_options_reach_the_engine);
-  for (guint i = 0; i < G_N_ELEMENTS (start_errors); i++) {
-    g_autofree gchar *path = g_strdup_printf ("/deimdetect/start-error/%u", i);
-    g_test_add_data_func (path, &start_errors[i], test_start_error);
-  }
-  g_test_add_func ("/deimdetect/device-lost", test_device_lost);
   g_test_add_func ("/deimdetect/states", test_states);
   g_test_add_data_func ("/deimdetect/eos/1", GINT_TO_POINTER (1), test_eos);
   g_test_add_data_func ("/deimdetect/eos/2", GINT_TO_POINTER (2), test_eos);

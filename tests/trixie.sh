@@ -42,7 +42,7 @@ log=$root.log
 mkdir -p "$root"
 root=$(cd "$root" && pwd)
 tests=("$@")
-[ "$#" != 0 ] || tests=(analytics deimdetect deimdetect-frames deimdetect-live deimdetect-memory deimdetect-results \
+[ "$#" != 0 ] || tests=(analytics deimdetect deimdetect-errors deimdetect-frames deimdetect-live deimdetect-memory deimdetect-results \
   deimjson deimoverlay dmabuf elements image-gst)
 
 packages=(gcc libc6-dev meson ninja-build pkg-config python3 glslang-tools libvulkan-dev libglib2.0-dev
