@@ -4,8 +4,27 @@
  */
 #include "gstdeimdetect.h"
 
+#include <string.h>
+
 GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
 #define GST_CAT_DEFAULT gst_deim_debug
+
+/* Unlike gst_video_frame_copy() with the last V of a YUY2 row of odd width. Both are of the same format and size. */
+static void
+copy_planes (GstVideoFrame *to, const GstVideoFrame *from)
+{
+  for (guint plane = 0; plane < GST_VIDEO_FRAME_N_PLANES (from); plane++) {
+    gint components[GST_VIDEO_MAX_COMPONENTS];
+    gst_video_format_info_component (from->info.finfo, plane, components);
+    gsize bytes = 0, rows = (gsize) GST_VIDEO_FRAME_COMP_HEIGHT (from, components[0]);
+    for (guint i = 0; i < GST_VIDEO_MAX_COMPONENTS && components[i] >= 0; i++)
+      bytes = MAX (bytes, (gsize) (GST_VIDEO_FRAME_COMP_WIDTH (from, components[i]) *
+                                   GST_VIDEO_FRAME_COMP_PSTRIDE (from, components[i])));
+    for (gsize y = 0; y < rows; y++)
+      memcpy ((guint8 *) to->data[plane] + y * (gsize) to->info.stride[plane],
+              (const guint8 *) from->data[plane] + y * (gsize) from->info.stride[plane], bytes);
+  }
+}
 
 /*
  * Downstream that knows no GstVideoMeta reads the planes where the caps put them. Upstream was told that any stride
@@ -36,7 +55,7 @@ pack (GstDeimDetect *self, GstBuffer *buffer)
     gst_buffer_unref (copy);
     return buffer;
   }
-  gst_video_frame_copy (&to, &from);
+  copy_planes (&to, &from);
   gst_video_frame_unmap (&to);
   gst_video_frame_unmap (&from);
   gst_buffer_copy_into (copy, buffer, GST_BUFFER_COPY_METADATA, 0, -1);
