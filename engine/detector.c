@@ -230,7 +230,7 @@ deim_detector_submit (DeimDetector *self, const DeimFrame *frame, guint64 *ticke
   g_mutex_lock (&self->lock);
   if (done) {
     DeimCommands *commands[] = { deim_preprocessor_get_commands (slot->preprocessor),
-                                 deim_run_get_commands (slot->run) };
+                                 deim_run_get_commands (slot->run, 1) };
     done = deim_gpu_submit (deim_device_get_gpu (self->device), commands, G_N_ELEMENTS (commands), &slot->value, error);
   }
   slot->state = done ? SLOT_PENDING : SLOT_FREE;

@@ -42,6 +42,7 @@ typedef enum {
   DEIM_RUN_HOST_INPUTS = 1 << 0, /* inputs come through deim_run_write(), else a kernel writes deim_run_get_slot() */
   DEIM_RUN_TIMESTAMPS = 1 << 1,  /* a mark before the first and after every dispatch */
   DEIM_RUN_POISON = 1 << 2,      /* the arena starts as NaN: for tests, which find unwritten elements so */
+  DEIM_RUN_PARTIAL = 1 << 3,     /* it can compute the first entries of a batch alone, any number of them */
 } DeimRunFlags;
 
 /* Thread-safety: one call at a time per run. */
@@ -51,14 +52,17 @@ DeimRun *deim_run_new (DeimExecutor *executor, DeimRunFlags flags, GError **erro
 void deim_run_free (DeimRun *run); /* waits until it is no longer pending; before its executor */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimRun, deim_run_free)
 
-DeimCommands *deim_run_get_commands (DeimRun *run);
+/* What computes the first @entries of the batch, for the next submit; without DEIM_RUN_PARTIAL that is all of them. */
+DeimCommands *deim_run_get_commands (DeimRun *run, guint entries);
 /* Where @tensor lies in the run's arena. @ret_half: stored as fp16. */
 void deim_run_get_slot (DeimRun *run, const DeimTensor *tensor, DeimSlot *ret_slot, gboolean *ret_half);
 /* Puts dense [n][c][h][w] values of input @tensor in place for the next submit: gfloat, int32 for integer tensors. */
 void deim_run_write (DeimRun *run, const DeimTensor *tensor, gconstpointer dense);
 /* Fetches output @tensor after the run has finished, dense; int32 for integer tensors. */
 void deim_run_read (DeimRun *run, const DeimTensor *tensor, gpointer dense);
+/* The same for one entry of the batch: [c][h][w]. */
+void deim_run_read_entry (DeimRun *run, const DeimTensor *tensor, guint entry, gpointer dense);
 /* Milliseconds of every dispatch of the last finished run; FALSE where not measured. */
 gboolean deim_run_get_times (DeimRun *run, gdouble *ret_ms);
-/* Submits and waits. */
+/* Submits all of it and waits. */
 gboolean deim_run_execute (DeimRun *run, GError **error);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* run.c - one arena and one prerecorded command buffer of a network. */
+/* run.c - one arena of a network, with a prerecorded command buffer for each number of pictures it may compute. */
 #include <string.h>
 
 #include "engine/error.h"
@@ -16,7 +16,9 @@ struct _DeimRun {
   DeimRunFlags flags;
   DeimGpuBuffer arena, upload, readback;
   GArray *inputs, *outputs; /* of Transfer */
-  DeimCommands *commands;
+  guint batch;
+  GPtrArray *recordings;  /* of DeimCommands: for 1 .. batch entries, or for all of them only */
+  DeimCommands *commands; /* the one at hand */
 };
 
 /* Byte ranges of the arena touched since the last barrier. */
@@ -80,8 +82,26 @@ make_slot (const DeimRun *self, const DeimBinding *bind, DeimSlot *slot)
   slot->texel_format = half ? VK_FORMAT_R16G16B16A16_SFLOAT : VK_FORMAT_R32G32B32A32_SFLOAT;
 }
 
+/* Workgroups of @d that compute the first @entries of the batch. */
 static gboolean
-record_dispatches (DeimRun *self, GError **error)
+get_groups (const DeimRun *self, const DeimDispatch *d, guint entries, guint32 ret[3], GError **error)
+{
+  memcpy (ret, d->groups, sizeof d->groups);
+  if (entries == self->batch || (guint) d->node->out[0]->shape.n < self->batch) /* the latter computes a constant */
+    return TRUE;
+  if (ret[2] % self->batch) {
+    g_set_error (
+        error, DEIM_ERROR, DEIM_ERROR_UNSUPPORTED,
+        "%s does not compute a batch entry by entry (%u groups for %u entries): this is a mistake of its operator",
+        d->shader, ret[2], self->batch);
+    return FALSE;
+  }
+  ret[2] = ret[2] / self->batch * entries;
+  return TRUE;
+}
+
+static gboolean
+record_dispatches (DeimRun *self, guint entries, GError **error)
 {
   DeimExecutor *executor = self->executor;
   gboolean timestamps = (self->flags & DEIM_RUN_TIMESTAMPS) != 0;
@@ -111,7 +131,9 @@ record_dispatches (DeimRun *self, GError **error)
       g_array_set_size (accesses, 0);
     }
     g_array_append_vals (accesses, mine->data, mine->len);
-    if (!deim_commands_dispatch (self->commands, executor->pipelines[i], &executor->keys[i], slots, d->push, d->groups,
+    guint32 groups[3];
+    if (!get_groups (self, d, entries, groups, error) ||
+        !deim_commands_dispatch (self->commands, executor->pipelines[i], &executor->keys[i], slots, d->push, groups,
                                  error))
       return FALSE;
     if (timestamps)
@@ -121,7 +143,7 @@ record_dispatches (DeimRun *self, GError **error)
 }
 
 static gboolean
-record (DeimRun *self, GError **error)
+record (DeimRun *self, guint entries, GError **error)
 {
   DeimExecutor *executor = self->executor;
   if (!deim_commands_begin (self->commands, error))
@@ -139,7 +161,7 @@ record (DeimRun *self, GError **error)
     }
     deim_commands_barrier (self->commands, FALSE);
   }
-  if (!record_dispatches (self, error))
+  if (!record_dispatches (self, entries, error))
     return FALSE;
   deim_commands_barrier (self->commands, FALSE);
   for (guint i = 0; i < self->outputs->len; i++) {
@@ -171,26 +193,42 @@ list_transfers (DeimRun *self, GArray *transfers, gboolean outputs)
   return total;
 }
 
+static gboolean
+make_recordings (DeimRun *self, GError **error)
+{
+  guint n = self->executor->list->dispatches->len;
+  self->batch = 1;
+  for (guint i = 0; i < self->inputs->len; i++)
+    self->batch = MAX (self->batch, (guint) g_array_index (self->inputs, Transfer, i).tensor->shape.n);
+  for (guint entries = self->flags & DEIM_RUN_PARTIAL ? 1 : self->batch; entries <= self->batch; entries++) {
+    self->commands = deim_commands_new (self->executor->gpu, n, self->flags & DEIM_RUN_TIMESTAMPS ? n + 1 : 0, error);
+    if (!self->commands)
+      return FALSE;
+    g_ptr_array_add (self->recordings, self->commands);
+    if (!record (self, entries, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
 DeimRun *
 deim_run_new (DeimExecutor *executor, DeimRunFlags flags, GError **error)
 {
   g_autoptr (DeimRun) self = g_new0 (DeimRun, 1);
   DeimGpu *gpu = executor->gpu;
-  guint n = executor->list->dispatches->len;
   self->executor = executor;
   self->flags = flags;
+  self->recordings = g_ptr_array_new_with_free_func ((GDestroyNotify) deim_commands_free);
   self->inputs = g_array_new (FALSE, FALSE, sizeof (Transfer));
   self->outputs = g_array_new (FALSE, FALSE, sizeof (Transfer));
   gsize in_bytes = list_transfers (self, self->inputs, FALSE);
   gsize out_bytes = list_transfers (self, self->outputs, TRUE);
   gsize least = executor->alignment;
-  self->commands = deim_commands_new (gpu, n, flags & DEIM_RUN_TIMESTAMPS ? n + 1 : 0, error);
-  if (!self->commands ||
-      !deim_gpu_buffer_init (&self->arena, gpu, DEIM_MEMORY_DEVICE, MAX (executor->arena_bytes, least), error) ||
+  if (!deim_gpu_buffer_init (&self->arena, gpu, DEIM_MEMORY_DEVICE, MAX (executor->arena_bytes, least), error) ||
       ((flags & DEIM_RUN_HOST_INPUTS) &&
        !deim_gpu_buffer_init (&self->upload, gpu, DEIM_MEMORY_UPLOAD, MAX (in_bytes, least), error)) ||
       !deim_gpu_buffer_init (&self->readback, gpu, DEIM_MEMORY_READBACK, MAX (out_bytes, least), error) ||
-      !record (self, error))
+      !make_recordings (self, error))
     return NULL;
   return g_steal_pointer (&self);
 }
@@ -200,7 +238,7 @@ deim_run_free (DeimRun *self)
 {
   if (!self)
     return;
-  deim_commands_free (self->commands);
+  g_ptr_array_unref (self->recordings);
   deim_gpu_buffer_finish (&self->arena, self->executor->gpu);
   deim_gpu_buffer_finish (&self->upload, self->executor->gpu);
   deim_gpu_buffer_finish (&self->readback, self->executor->gpu);
@@ -210,8 +248,11 @@ deim_run_free (DeimRun *self)
 }
 
 DeimCommands *
-deim_run_get_commands (DeimRun *self)
+deim_run_get_commands (DeimRun *self, guint entries)
 {
+  guint index = self->flags & DEIM_RUN_PARTIAL ? entries - 1 : 0;
+  g_return_val_if_fail (index < self->recordings->len, NULL);
+  self->commands = g_ptr_array_index (self->recordings, index);
   return self->commands;
 }
 
@@ -245,28 +286,36 @@ deim_run_write (DeimRun *self, const DeimTensor *tensor, gconstpointer dense)
 }
 
 void
-deim_run_read (DeimRun *self, const DeimTensor *tensor, gpointer dense)
+deim_run_read_entry (DeimRun *self, const DeimTensor *tensor, guint entry, gpointer dense)
 {
   const Transfer *t = find_transfer (self->outputs, tensor);
-  g_return_if_fail (t);
+  g_return_if_fail (t && entry < (guint) tensor->shape.n);
   const guint8 *storage = self->readback.map + t->offset;
   if (tensor->type == DEIM_TYPE_INT) {
-    memcpy (dense, storage, deim_executor_root_bytes (self->executor, tensor));
+    gsize bytes = deim_shape_size (tensor->shape) / (gsize) tensor->shape.n * sizeof (gint32);
+    memcpy (dense, storage + entry * bytes, bytes);
     return;
   }
   const DeimLayout *layout = deim_layouts_get (self->executor->layouts, tensor);
   gboolean half = deim_executor_is_half (self->executor, tensor);
   gint positions = tensor->shape.h * tensor->shape.w;
   gfloat *out = dense;
+  for (gint c = 0; c < tensor->shape.c; c++) {
+    gint p = deim_layout_channel (layout, c);
+    gsize at =
+        ((gsize) layout->first + (gsize) entry * layout->batch_stride + (gsize) (p / 4) * layout->block_stride) * 4 +
+        p % 4;
+    for (gint i = 0; i < positions; i++, at += 4)
+      *out++ = half ? deim_half_to_float (((const guint16 *) storage)[at]) : ((const gfloat *) storage)[at];
+  }
+}
+
+void
+deim_run_read (DeimRun *self, const DeimTensor *tensor, gpointer dense)
+{
+  gsize size = deim_shape_size (tensor->shape) / (gsize) tensor->shape.n;
   for (gint n = 0; n < tensor->shape.n; n++)
-    for (gint c = 0; c < tensor->shape.c; c++) {
-      gint p = deim_layout_channel (layout, c);
-      gsize at =
-          ((gsize) layout->first + (gsize) n * layout->batch_stride + (gsize) (p / 4) * layout->block_stride) * 4 +
-          p % 4;
-      for (gint i = 0; i < positions; i++, at += 4)
-        *out++ = half ? deim_half_to_float (((const guint16 *) storage)[at]) : ((const gfloat *) storage)[at];
-    }
+    deim_run_read_entry (self, tensor, (guint) n, (gfloat *) dense + n * size); /* integers have the same size */
 }
 
 gboolean
@@ -285,6 +334,7 @@ gboolean
 deim_run_execute (DeimRun *self, GError **error)
 {
   guint64 value;
-  return deim_gpu_submit (self->executor->gpu, &self->commands, 1, &value, error) &&
+  DeimCommands *commands = deim_run_get_commands (self, self->batch);
+  return deim_gpu_submit (self->executor->gpu, &commands, 1, &value, error) &&
          deim_gpu_wait (self->executor->gpu, value, error);
 }

@@ -38,6 +38,8 @@ typedef struct {
   guint n_bind;
   gboolean shuffle; /* the kernel may exchange operands inside a subgroup */
   guint local_size; /* invocations of a workgroup; whole subgroups */
+  /* z counts batch entries, or an equal number of workgroups for each, those of the first entry first: a run that
+   * computes the first entries alone dispatches as many fewer. */
   guint32 groups[3];
   gdouble flop; /* arithmetic, for profiles */
 } DeimDispatch;
