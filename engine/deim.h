@@ -3,8 +3,8 @@
  * deim.h - the public interface of libdeim.
  *
  * A checkpoint becomes a DeimModel, a Vulkan device a DeimDevice, and the two
- * together a DeimDetector, into which video frames go and out of which
- * detections come:
+ * together a DeimDetector, into which the frames of a video go and out of which
+ * detections come (for several videos at a time: DeimEngine):
  *
  *     g_autoptr (DeimModel) model = deim_model_load ("n.pth", NULL, &error);
  *     g_autoptr (DeimDevice) device = deim_device_open (NULL, &error);
@@ -286,13 +286,37 @@ typedef struct {
 typedef enum { DEIM_RESIZE_STRETCH, DEIM_RESIZE_LETTERBOX } DeimResize;
 
 typedef struct {
-  guint in_flight;      /* frames submitted and not collected, 1..16; 0: 2 */
+  guint in_flight;      /* of a detector: frames submitted and not collected, 1..16; 0: 2 */
+  DeimResize resize;    /* of a detector */
   guint max_detections; /* rows kept by the top-k over (query, class); 0: 300 */
   guint height, width;  /* network input; 0: the model's */
   DeimPrecision precision;
-  DeimResize resize;
   gboolean timestamps; /* measure stages, for deim_detector_get_profile() */
+  /* Frames that wait at the same time are computed together: so many at most, 1..16. 0: one for each detector of an
+   * engine, up to 8, where the device gains by it, else 1. A batch may be partial, and a frame's detections do not
+   * depend on its company. With another size of batch a GPU may sum in another order; a CPU does not. */
+  guint batch;
+  /* Milliseconds for which an idle device waits for a batch to fill. With 0, the default, it never waits, and batches
+   * grow with the load. */
+  guint batch_timeout;
 } DeimDetectorOptions;
+
+/**
+ * DeimEngine: a model made ready for a device and for any number of detectors,
+ * one for each stream of frames, that share weights, memory and the device's
+ * time: round robin, whole batches where there is the load for it. No stream
+ * waits for another one, be it slow, stalled, failing or removed.
+ * Thread-safety: safe.
+ */
+typedef struct _DeimEngine DeimEngine;
+
+/** deim_engine_new: @options: (nullable): in_flight and resize are not looked at. */
+DEIM_API DeimEngine *deim_engine_new (DeimModel *model, DeimDevice *device, const DeimDetectorOptions *options,
+                                      GError **error);
+DEIM_API DeimEngine *deim_engine_ref (DeimEngine *engine);
+DEIM_API void deim_engine_unref (DeimEngine *engine);
+DEIM_API DeimModel *deim_engine_get_model (DeimEngine *engine);   /* (transfer none) */
+DEIM_API DeimDevice *deim_engine_get_device (DeimEngine *engine); /* (transfer none) */
 
 /**
  * DeimDetector: frames in, detections out, several in flight.
@@ -300,13 +324,26 @@ typedef struct {
  */
 typedef struct _DeimDetector DeimDetector;
 
+/** deim_detector_new: a detector with an engine of its own. */
 DEIM_API DeimDetector *deim_detector_new (DeimModel *model, DeimDevice *device, const DeimDetectorOptions *options,
                                           GError **error);
+
+/**
+ * deim_engine_add_detector: one more stream.
+ * @in_flight, @resize: as in DeimDetectorOptions
+ *
+ * At any time, while others work; it leaves with its last reference, and its
+ * frames with it. The detector keeps the engine alive. May take as long as
+ * making the engine did, where it has to grow; others do not wait for that.
+ */
+DEIM_API DeimDetector *deim_engine_add_detector (DeimEngine *engine, guint in_flight, DeimResize resize,
+                                                 GError **error);
 DEIM_API DeimDetector *deim_detector_ref (DeimDetector *detector);
 DEIM_API void deim_detector_unref (DeimDetector *detector);
 DEIM_API DeimModel *deim_detector_get_model (DeimDetector *detector);   /* (transfer none) */
 DEIM_API DeimDevice *deim_detector_get_device (DeimDetector *detector); /* (transfer none) */
-DEIM_API guint deim_detector_get_in_flight (DeimDetector *detector);    /* number of slots */
+DEIM_API DeimEngine *deim_detector_get_engine (DeimDetector *detector); /* (transfer none) */
+DEIM_API guint deim_detector_get_in_flight (DeimDetector *detector);
 
 /**
  * deim_detector_submit:
@@ -315,8 +352,8 @@ DEIM_API guint deim_detector_get_in_flight (DeimDetector *detector);    /* numbe
  *   and they must not change until the frame is collected
  * @ticket: (out): to be given to deim_detector_collect() exactly once
  *
- * Starts inference of @frame and returns. DEIM_ERROR_BUSY when all slots hold
- * frames that nobody collected. A change of format or size is recorded anew,
+ * Starts inference of @frame, or lets it wait its turn, and returns.
+ * DEIM_ERROR_BUSY when `in_flight` frames are out that nobody collected. A change of format or size is recorded anew,
  * and a DMABuf is imported when it comes for the first time; otherwise nothing
  * is allocated. DEIM_ERROR_UNSUPPORTED where a DMABuf cannot be read in place,
  * with the reason: submit the same frame with `data` instead.
@@ -327,7 +364,8 @@ DEIM_API gboolean deim_detector_submit (DeimDetector *detector, const DeimFrame 
 /**
  * deim_detector_collect: waits for @ticket and returns its detections, best
  * first, as a GArray of DeimDetection that the caller owns (at most
- * max_detections; nothing is filtered by score). Frees the slot, also on error.
+ * max_detections; nothing is filtered by score). Its place is free then, also
+ * on error.
  */
 DEIM_API GArray *deim_detector_collect (DeimDetector *detector, guint64 ticket, GError **error);
 
@@ -337,22 +375,27 @@ DEIM_API gboolean deim_detector_is_done (DeimDetector *detector, guint64 ticket)
 /** deim_detector_wait: the same, after sleeping for up to @microseconds until it would. */
 DEIM_API gboolean deim_detector_wait (DeimDetector *detector, guint64 ticket, guint64 microseconds);
 
-/** deim_detector_drop: gives @ticket's slot back without its result, when the device is through with it. */
+/** deim_detector_drop: gives @ticket's place back without its result, when the device is through with it. */
 DEIM_API void deim_detector_drop (DeimDetector *detector, guint64 ticket);
 
 /** Figures of a detector, for people and benchmarks. */
 typedef struct {
-  guint dispatches;    /* per frame */
-  guint64 arena_bytes; /* activations, one slot */
+  guint dispatches;    /* per batch of one frame */
+  guint64 arena_bytes; /* activations, one batch of the two that may be on the device */
   guint64 weight_bytes;
-  gdouble setup_ms; /* deim_detector_new() took this long */
+  gdouble setup_ms; /* making the engine, and making room for its detectors, took this long */
+  guint streams;    /* detectors of the engine */
+  guint batch;      /* frames computed at a time, at most */
+  guint64 batches;  /* that were computed, of all streams, */
+  guint64 frames;   /* and the frames in them */
 } DeimDetectorStats;
 DEIM_API void deim_detector_get_stats (DeimDetector *detector, DeimDetectorStats *stats);
+DEIM_API void deim_engine_get_stats (DeimEngine *engine, DeimDetectorStats *stats);
 
 /**
- * deim_detector_get_profile: device time of every dispatch of the last
- * collected frame, in order, as a GArray of DeimProfileEntry. Empty unless
- * options.timestamps was set.
+ * deim_detector_get_profile: device time of every dispatch of the frame that
+ * was computed last, in order, as a GArray of DeimProfileEntry; those of the
+ * network are its whole batch's. Empty unless options.timestamps was set.
  */
 DEIM_API GArray *deim_detector_get_profile (DeimDetector *detector);
 
@@ -390,6 +433,7 @@ DEIM_API void deim_set_log_func (DeimLogFunc func, gpointer user_data);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimModel, deim_model_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimDevice, deim_device_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimNetwork, deim_network_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimEngine, deim_engine_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimDetector, deim_detector_unref)
 
 G_END_DECLS

@@ -21,39 +21,42 @@ typedef struct {
   gsize offset[DEIM_FRAME_MAX_PLANES];
   guint stride[DEIM_FRAME_MAX_PLANES];
   DeimGpuBuffer buffer;
-  DeimCommands *commands;
+  DeimCommands *rows;
   guint64 used; /* `loads` at its last frame */
 } Import;
 
+typedef struct {
+  guint64 target; /* its id */
+  DeimCommands *commands;
+} Columns;
+
 struct _DeimPreprocessor {
   DeimGpu *gpu;
-  DeimSlot target;
-  gboolean half;
   guint width, height;
   DeimResize resize;
   gboolean timestamps;
   guint64 loads;
-  DeimCommands *loaded; /* of the frame that was loaded: `commands` or an import's */
+  DeimCommands *loaded; /* the rows of the frame that was loaded: `rows` or an import's */
+  DeimCommands *placed; /* the columns that were asked for last */
+  DeimGpuBuffer place;  /* a word: where the picture begins in the target */
 
   gboolean ready; /* `plan` and everything below belong to a geometry */
   DeimPreprocess plan;
   DeimGpuBuffer table;
   DeimGpuBuffer scratch;
+  Columns columns[DEIM_PREPROCESSOR_TARGETS]; /* by id */
   /* made when the first frame comes that has to be staged */
   DeimGpuBuffer staging; /* written by the host */
   DeimGpuBuffer frame;   /* its copy on the device, where shaders cannot read staging memory at full speed */
-  DeimCommands *commands;
+  DeimCommands *rows;
   GArray *imports; /* of Import, in no order */
 };
 
 DeimPreprocessor *
-deim_preprocessor_new (DeimGpu *gpu, const DeimSlot *target, gboolean half, guint width, guint height,
-                       DeimResize resize, gboolean timestamps)
+deim_preprocessor_new (DeimGpu *gpu, guint width, guint height, DeimResize resize, gboolean timestamps)
 {
   DeimPreprocessor *self = g_new0 (DeimPreprocessor, 1);
   self->gpu = deim_gpu_ref (gpu);
-  self->target = *target;
-  self->half = half;
   self->width = width;
   self->height = height;
   self->resize = resize;
@@ -66,7 +69,7 @@ static void
 drop_import (DeimPreprocessor *self, guint index)
 {
   Import *import = &g_array_index (self->imports, Import, index);
-  deim_commands_free (import->commands);
+  deim_commands_free (import->rows);
   deim_gpu_buffer_finish (&import->buffer, self->gpu);
   g_array_remove_index_fast (self->imports, index);
 }
@@ -76,10 +79,12 @@ static void
 forget_geometry (DeimPreprocessor *self)
 {
   self->ready = FALSE;
-  self->loaded = NULL;
+  self->loaded = self->placed = NULL;
   while (self->imports->len > 0)
     drop_import (self, self->imports->len - 1);
-  g_clear_pointer (&self->commands, deim_commands_free);
+  g_clear_pointer (&self->rows, deim_commands_free);
+  for (guint i = 0; i < DEIM_PREPROCESSOR_TARGETS; i++)
+    g_clear_pointer (&self->columns[i].commands, deim_commands_free);
   deim_preprocess_finish (&self->plan);
   memset (&self->plan, 0, sizeof self->plan);
   deim_gpu_buffer_finish (&self->staging, self->gpu);
@@ -94,6 +99,7 @@ deim_preprocessor_free (DeimPreprocessor *self)
   if (!self)
     return;
   forget_geometry (self);
+  deim_gpu_buffer_finish (&self->place, self->gpu);
   g_array_unref (self->imports);
   deim_gpu_unref (self->gpu);
   g_free (self);
@@ -107,16 +113,17 @@ reads_staging (const DeimPreprocessor *self)
   return deim_gpu_get_properties (self->gpu)->unified_memory || deim_gpu_get_policy (self->gpu)->on[DEIM_DECISION_CPU];
 }
 
+/* @frame: what the rows read. @target: what the columns write. */
 static DeimSlot
-slot_of (const DeimPreprocessor *self, const DeimGpuBuffer *frame, DeimPreprocessBuffer role,
-         DeimPreprocessAccess access)
+slot_of (const DeimPreprocessor *self, const DeimGpuBuffer *frame, const DeimPreprocessorTarget *target,
+         DeimPreprocessBuffer role, DeimPreprocessAccess access)
 {
   DeimSlot slot = { .texel_format =
                         access == DEIM_PREPROCESS_READ_WORD4 ? VK_FORMAT_R32G32B32A32_UINT : VK_FORMAT_R32_UINT };
   const DeimGpuBuffer *buffer = NULL;
   switch (role) {
   case DEIM_PREPROCESS_OUTPUT:
-    return self->target;
+    return target->slot;
   case DEIM_PREPROCESS_FRAME:
     buffer = frame;
     break;
@@ -126,6 +133,11 @@ slot_of (const DeimPreprocessor *self, const DeimGpuBuffer *frame, DeimPreproces
   case DEIM_PREPROCESS_SCRATCH:
     buffer = &self->scratch;
     break;
+  case DEIM_PREPROCESS_PLACE:
+    buffer = &self->place;
+    break;
+  case DEIM_PREPROCESS_N_BUFFERS:
+    g_assert_not_reached ();
   }
   slot.buffer = buffer->buffer;
   slot.range = buffer->size;
@@ -134,37 +146,34 @@ slot_of (const DeimPreprocessor *self, const DeimGpuBuffer *frame, DeimPreproces
 
 static gboolean
 record_dispatch (DeimPreprocessor *self, DeimCommands *commands, const DeimGpuBuffer *frame,
-                 const DeimPreprocessDispatch *d, gboolean last, GError **error)
+                 const DeimPreprocessorTarget *target, const DeimPreprocessDispatch *d, GError **error)
 {
   const DeimGpuPolicy *policy = deim_gpu_get_policy (self->gpu);
   gboolean texel = policy->on[DEIM_DECISION_TEXEL];
   g_autofree gchar *name = g_strconcat (d->shader, texel ? ".texel" : ".ssbo", NULL);
-  DeimPipelineKey key = { .shader = name,
-                          .n_slots = DEIM_PREPROCESS_BINDINGS,
-                          .n_spec = 4 + d->n_spec,
-                          .push_bytes = d->n_push * (guint) sizeof (guint32) };
+  DeimPipelineKey key = {
+    .shader = name, .n_slots = d->n_bind, .n_spec = 4 + d->n_spec, .push_bytes = d->n_push * (guint) sizeof (guint32)
+  };
   DeimSlot slots[DEIM_PREPROCESS_BINDINGS];
-  for (guint b = 0; b < DEIM_PREPROCESS_BINDINGS; b++) {
+  for (guint b = 0; b < d->n_bind; b++) {
     key.slots[b] = texel && d->bind[b].access != DEIM_PREPROCESS_WRITE ? DEIM_SLOT_TEXEL : DEIM_SLOT_STORAGE;
-    slots[b] = slot_of (self, frame, d->bind[b].buffer, d->bind[b].access);
+    slots[b] = slot_of (self, frame, target, d->bind[b].buffer, d->bind[b].access);
   }
   key.spec[0] = policy->subgroup_size;
   key.spec[1] = d->local_size;
-  key.spec[2] = last && self->half ? 1u << (DEIM_PREPROCESS_BINDINGS - 1) : 0;
+  key.spec[2] = target && target->half ? 1u << 2 : 0;
   memcpy (key.spec + 4, d->spec, d->n_spec * sizeof (guint32));
   const DeimPipeline *pipeline = deim_gpu_get_pipeline (self->gpu, &key, error);
   return pipeline && deim_commands_dispatch (commands, pipeline, &key, slots, d->push, d->groups, error);
 }
 
-/* Both dispatches, the first of them @first, which reads @frame. NULL with @error. */
+/* The rows: @d, which reads @frame. NULL with @error. */
 static DeimCommands *
-record (DeimPreprocessor *self, const DeimGpuBuffer *frame, const DeimPreprocessDispatch *first, gboolean imported,
-        GError **error)
+record_rows (DeimPreprocessor *self, const DeimGpuBuffer *frame, const DeimPreprocessDispatch *d, gboolean imported,
+             GError **error)
 {
-  const DeimPreprocessDispatch *dispatch[DEIM_PREPROCESSOR_DISPATCHES] = { first, &self->plan.dispatch[1] };
-  DeimCommands *commands = deim_commands_new (self->gpu, DEIM_PREPROCESSOR_DISPATCHES,
-                                              self->timestamps ? DEIM_PREPROCESSOR_STEPS + 1 : 0, error);
-  if (!commands || !deim_commands_begin (commands, error))
+  DeimCommands *commands = deim_commands_new (self->gpu, 1, self->timestamps ? 3 : 0, error);
+  if (!commands || !deim_commands_begin_apart (commands, error))
     goto fail;
   if (self->timestamps)
     deim_commands_timestamp (commands, 0);
@@ -174,23 +183,40 @@ record (DeimPreprocessor *self, const DeimGpuBuffer *frame, const DeimPreprocess
     deim_commands_copy (commands, self->staging.buffer, 0, self->frame.buffer, 0, self->plan.staging_size);
     deim_commands_barrier (commands, FALSE);
   }
-  for (guint i = 0; i < DEIM_PREPROCESSOR_DISPATCHES; i++) {
-    if (self->timestamps)
-      deim_commands_timestamp (commands, i + 1);
-    if (!record_dispatch (self, commands, frame, dispatch[i], i == 1, error))
-      goto fail;
-    deim_commands_barrier (commands, FALSE);
-  }
+  if (self->timestamps)
+    deim_commands_timestamp (commands, 1);
+  if (!record_dispatch (self, commands, frame, NULL, d, error))
+    goto fail;
   if (imported)
     deim_commands_give_back (commands, frame->buffer);
   if (self->timestamps)
-    deim_commands_timestamp (commands, DEIM_PREPROCESSOR_STEPS);
+    deim_commands_timestamp (commands, 2);
   if (deim_commands_end (commands, error))
     return commands;
 
 fail:
   deim_commands_free (commands);
   return NULL;
+}
+
+static gboolean
+record_columns (DeimPreprocessor *self, const DeimPreprocessorTarget *target, Columns *columns, GError **error)
+{
+  if (!columns->commands)
+    columns->commands = deim_commands_new (self->gpu, 1, self->timestamps ? 2 : 0, error);
+  columns->target = 0;
+  if (!columns->commands || !deim_commands_begin_apart (columns->commands, error))
+    return FALSE;
+  if (self->timestamps)
+    deim_commands_timestamp (columns->commands, 0);
+  if (!record_dispatch (self, columns->commands, NULL, target, &self->plan.dispatch[1], error))
+    return FALSE;
+  if (self->timestamps)
+    deim_commands_timestamp (columns->commands, 1);
+  if (!deim_commands_end (columns->commands, error))
+    return FALSE;
+  columns->target = target->id;
+  return TRUE;
 }
 
 static gboolean
@@ -203,7 +229,8 @@ learn_geometry (DeimPreprocessor *self, const DeimFrame *frame, GError **error)
   gsize least = 64;
   if (!deim_gpu_buffer_init (&self->table, self->gpu, DEIM_MEMORY_DEVICE, MAX (p->table_size, least), error) ||
       !deim_gpu_buffer_upload (&self->table, self->gpu, 0, p->table, p->table_size, error) ||
-      !deim_gpu_buffer_init (&self->scratch, self->gpu, DEIM_MEMORY_DEVICE, MAX (p->scratch_size, least), error)) {
+      !deim_gpu_buffer_init (&self->scratch, self->gpu, DEIM_MEMORY_DEVICE, MAX (p->scratch_size, least), error) ||
+      (!self->place.buffer && !deim_gpu_buffer_init (&self->place, self->gpu, DEIM_MEMORY_UPLOAD, least, error))) {
     forget_geometry (self);
     return FALSE;
   }
@@ -222,9 +249,9 @@ make_staging (DeimPreprocessor *self, GError **error)
   if (!reads_staging (self) && !self->frame.buffer &&
       !deim_gpu_buffer_init (&self->frame, self->gpu, DEIM_MEMORY_DEVICE, size, error))
     return FALSE;
-  self->commands =
-      record (self, reads_staging (self) ? &self->staging : &self->frame, &self->plan.dispatch[0], FALSE, error);
-  return self->commands != NULL;
+  self->rows =
+      record_rows (self, reads_staging (self) ? &self->staging : &self->frame, &self->plan.dispatch[0], FALSE, error);
+  return self->rows != NULL;
 }
 
 /* ----------------------------------------------------------------- imports */
@@ -265,7 +292,7 @@ add_import (DeimPreprocessor *self, const DeimDmabufId *id, const DeimFrame *fra
   if (!deim_gpu_buffer_import (&made.buffer, self->gpu, frame->dmabuf->fd[0], error))
     return NULL;
   if (!deim_preprocess_read_in_place (&self->plan, frame->dmabuf, frame->stride, made.buffer.size, &first, error) ||
-      !(made.commands = record (self, &made.buffer, &first, TRUE, error))) {
+      !(made.rows = record_rows (self, &made.buffer, &first, TRUE, error))) {
     deim_gpu_buffer_finish (&made.buffer, self->gpu);
     return NULL;
   }
@@ -299,7 +326,7 @@ load_dmabuf (DeimPreprocessor *self, const DeimFrame *frame, GError **error)
   if (!import || !deim_gpu_wait_for_dmabuf (self->gpu, fd[0], error))
     return FALSE;
   import->used = self->loads;
-  self->loaded = import->commands;
+  self->loaded = import->rows;
   return TRUE;
 }
 
@@ -315,17 +342,26 @@ deim_preprocessor_load (DeimPreprocessor *self, const DeimFrame *frame, GError *
   self->loads++;
   if (frame->dmabuf)
     return load_dmabuf (self, frame, error);
-  if (!self->commands && !make_staging (self, error))
+  if (!self->rows && !make_staging (self, error))
     return FALSE;
   deim_preprocess_upload (&self->plan, frame, self->staging.map);
-  self->loaded = self->commands;
+  self->loaded = self->rows;
   return TRUE;
 }
 
-DeimCommands *
-deim_preprocessor_get_commands (DeimPreprocessor *self)
+gboolean
+deim_preprocessor_get_commands (DeimPreprocessor *self, const DeimPreprocessorTarget *target, guint entry,
+                                DeimCommands **ret_rows, DeimCommands **ret_columns, GError **error)
 {
-  return self->loaded;
+  Columns *columns = &self->columns[target->id % DEIM_PREPROCESSOR_TARGETS];
+  if (!(columns->commands && columns->target == target->id) && !record_columns (self, target, columns, error))
+    return FALSE;
+  guint32 first = entry * self->width * self->height;
+  memcpy (self->place.map, &first, sizeof first);
+  self->placed = columns->commands;
+  *ret_rows = self->loaded;
+  *ret_columns = columns->commands;
+  return TRUE;
 }
 
 void
@@ -337,12 +373,13 @@ deim_preprocessor_map_box (DeimPreprocessor *self, const gfloat cxcywh[4], gfloa
 gboolean
 deim_preprocessor_get_times (DeimPreprocessor *self, gdouble ret_ms[DEIM_PREPROCESSOR_STEPS])
 {
-  gdouble marks[DEIM_PREPROCESSOR_STEPS + 1];
-  if (!self->timestamps || !self->loaded ||
-      !deim_commands_get_timestamps (self->loaded, marks, DEIM_PREPROCESSOR_STEPS + 1))
+  gdouble rows[3], columns[2];
+  if (!self->timestamps || !self->loaded || !self->placed || !deim_commands_get_timestamps (self->loaded, rows, 3) ||
+      !deim_commands_get_timestamps (self->placed, columns, 2))
     return FALSE;
-  for (guint i = 0; i < DEIM_PREPROCESSOR_STEPS; i++)
-    ret_ms[i] = marks[i + 1] - marks[i];
+  ret_ms[0] = rows[1];
+  ret_ms[1] = rows[2] - rows[1];
+  ret_ms[2] = columns[1];
   return TRUE;
 }
 

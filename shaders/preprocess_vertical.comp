@@ -5,7 +5,8 @@
  *
  *   scratch [rows][inner_w] words: bytes r, g, b, 0
  *   table  [inner_h] (first row, 0, 0, 0), [groups] weights of four rows
- *   y [first + height * width] vec4 (r, g, b, 0) / 255
+ *   place: the vec4 of y at which this picture begins, a batch entry
+ *   y [place + height * width] vec4 (r, g, b, 0) / 255
  *
  * The picture lies at (inner_x, inner_y) of the output; around it, `pad` (letterbox). Invocations lie along x.
  */
@@ -16,9 +17,9 @@
 READ_WORDS (0, scratch)
 READ_WORDS4 (1, table)
 WRITE (2, y)
+READ_WORDS (3, place)
 
 layout (push_constant) uniform Push {
-  int first;
   int width;
   int inner_x, inner_y, inner_w, inner_h;
   int groups, table_first; /* ivec4s */
@@ -47,5 +48,5 @@ main ()
     }
     rgb = min (sum >> 22, ivec3 (255));
   }
-  y (first + oy * width + ox, vec4 (vec3 (rgb) / 255.0, 0.0));
+  y (int (place (0)) + oy * width + ox, vec4 (vec3 (rgb) / 255.0, 0.0));
 }

@@ -6,11 +6,11 @@
 #include "golden.h"
 
 DeimModel *
-golden_model_new (void)
+golden_model_new_of (const gchar *name, const gchar *arch)
 {
   g_autoptr (GError) error = NULL;
   g_autofree gchar *folder = golden_small_folder ();
-  g_autoptr (GoldenSet) set = golden_set_open (folder, "deimv2_atto_320x320_1", &error);
+  g_autoptr (GoldenSet) set = golden_set_open (folder, name, &error);
   g_assert_no_error (error);
   DeimStateDict dict = golden_params_dict (set->params);
   DeimCheckpoint *checkpoint = deim_checkpoint_new ();
@@ -27,7 +27,13 @@ golden_model_new (void)
     g_autoptr (GBytes) bytes = g_bytes_new_take (values, size);
     deim_checkpoint_add (checkpoint, p->name, DEIM_DTYPE_F32, p->n_dims, p->dims, bytes);
   }
-  DeimModel *model = deim_model_new (checkpoint, "golden", &(DeimModelOptions){ .arch = "deimv2_atto" }, &error);
+  DeimModel *model = deim_model_new (checkpoint, "golden", &(DeimModelOptions){ .arch = arch }, &error);
   g_assert_no_error (error);
   return model;
+}
+
+DeimModel *
+golden_model_new (void)
+{
+  return golden_model_new_of ("deimv2_atto_320x320_1", "deimv2_atto");
 }

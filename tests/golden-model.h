@@ -6,3 +6,6 @@
 
 /* DEIMv2 Atto for 320x320, 80 classes, 100 queries, its weights made from a rule. Free with deim_model_unref(). */
 DeimModel *golden_model_new (void);
+
+/* The same of any reduced set in tests/data/golden, "deimv2_n_384x640_1". @arch: as in DeimModelOptions. */
+DeimModel *golden_model_new_of (const gchar *set, const gchar *arch);

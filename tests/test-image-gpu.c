@@ -19,7 +19,7 @@ static DeimGpu *gpu; /* NULL where there is no device */
 
 /* One recording of both dispatches, its buffers poisoned. */
 typedef struct {
-  DeimGpuBuffer buffer[4]; /* by DeimPreprocessBuffer */
+  DeimGpuBuffer buffer[DEIM_PREPROCESS_N_BUFFERS];
   DeimCommands *commands;
   gsize output_size;
 } Run;
@@ -31,14 +31,14 @@ add_dispatch (Run *run, const DeimPreprocessDispatch *d, gboolean texel, gboolea
   g_autofree gchar *shader = g_strconcat (d->shader, texel ? ".texel" : ".ssbo", NULL);
   DeimPipelineKey key = {
     .shader = shader,
-    .n_slots = DEIM_PREPROCESS_BINDINGS,
+    .n_slots = d->n_bind,
     .spec = { deim_gpu_get_properties (gpu)->subgroup_size, d->local_size, half ? 4 : 0, 0 },
     .n_spec = 4 + d->n_spec,
     .push_bytes = d->n_push * 4,
   };
   DeimSlot slots[DEIM_PREPROCESS_BINDINGS];
   memcpy (key.spec + 4, d->spec, d->n_spec * sizeof d->spec[0]);
-  for (guint i = 0; i < DEIM_PREPROCESS_BINDINGS; i++) {
+  for (guint i = 0; i < d->n_bind; i++) {
     const DeimGpuBuffer *b = &run->buffer[d->bind[i].buffer];
     gboolean words4 = d->bind[i].access == DEIM_PREPROCESS_READ_WORD4;
     slots[i] = (DeimSlot){ b->buffer, 0, b->size, words4 ? VK_FORMAT_R32G32B32A32_UINT : VK_FORMAT_R32_UINT };
@@ -55,8 +55,9 @@ run_init (Run *run, const DeimPreprocess *p, gboolean texel, gboolean half)
 {
   g_autoptr (GError) error = NULL;
   run->output_size = (gsize) p->width * p->height * (half ? 8 : 16);
-  const gsize sizes[] = { p->staging_size, p->table_size, p->scratch_size, run->output_size };
-  const DeimMemoryKind kinds[] = { DEIM_MEMORY_UPLOAD, DEIM_MEMORY_UPLOAD, DEIM_MEMORY_DEVICE, DEIM_MEMORY_READBACK };
+  const gsize sizes[] = { p->staging_size, p->table_size, p->scratch_size, run->output_size, 16 };
+  const DeimMemoryKind kinds[] = { DEIM_MEMORY_UPLOAD, DEIM_MEMORY_UPLOAD, DEIM_MEMORY_DEVICE, DEIM_MEMORY_READBACK,
+                                   DEIM_MEMORY_UPLOAD };
   for (guint i = 0; i < G_N_ELEMENTS (sizes); i++) {
     deim_gpu_buffer_init (&run->buffer[i], gpu, kinds[i], sizes[i], &error);
     g_assert_no_error (error);
@@ -64,6 +65,7 @@ run_init (Run *run, const DeimPreprocess *p, gboolean texel, gboolean half)
       memset (run->buffer[i].map, 0xff, run->buffer[i].size); /* as fp32 and fp16: not a number */
   }
   memcpy (run->buffer[DEIM_PREPROCESS_TABLE].map, p->table, p->table_size);
+  *(guint32 *) run->buffer[DEIM_PREPROCESS_PLACE].map = 0;
   run->commands = deim_commands_new (gpu, 2, 3, &error);
   g_assert_no_error (error);
   deim_commands_begin (run->commands, &error);
@@ -279,10 +281,10 @@ test_batch (void)
   test_frame_init_random (&f, DEIM_FORMAT_I420, 50, 40, 0, 1);
   deim_preprocess_init (&p, &f.frame, 32, 32, DEIM_RESIZE_STRETCH, &error);
   g_assert_no_error (error);
-  p.dispatch[1].push[DEIM_PREPROCESS_PUSH_FIRST] = area;
   p.height *= 2; /* for the sizes of run_init() alone: the dispatches are made already */
   run_init (&run, &p, deim_gpu_get_policy (gpu)->on[DEIM_DECISION_TEXEL], FALSE);
   p.height /= 2;
+  *(guint32 *) run.buffer[DEIM_PREPROCESS_PLACE].map = (guint32) area;
   deim_preprocess_upload (&p, &f.frame, run.buffer[DEIM_PREPROCESS_FRAME].map);
   run_submit (&run);
   guint8 *map = run.buffer[DEIM_PREPROCESS_OUTPUT].map;

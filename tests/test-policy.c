@@ -74,7 +74,7 @@ decides (const DeimGpuProperties *p, DeimDecision decision, const gchar *disable
 static void
 test_names (void)
 {
-  const gchar *const expected[] = { "cpu", "texel", "shuffle", "subgroup", "fp16", "coopmat", "dmabuf" };
+  const gchar *const expected[] = { "cpu", "texel", "shuffle", "subgroup", "fp16", "coopmat", "dmabuf", "batch" };
   G_STATIC_ASSERT (G_N_ELEMENTS (expected) == DEIM_N_DECISIONS);
   for (guint d = 0; d < DEIM_N_DECISIONS; d++)
     g_assert_cmpstr (deim_decision_name ((DeimDecision) d), ==, expected[d]);
@@ -88,6 +88,7 @@ test_cpu (void)
   g_assert_true (decides (&p, DEIM_DECISION_CPU, NULL));
   g_assert_true (decides (&p, DEIM_DECISION_TEXEL, NULL));
   g_assert_true (decides (&p, DEIM_DECISION_SHUFFLE, NULL));
+  g_assert_false (decides (&p, DEIM_DECISION_BATCH, NULL));
   g_assert_true (decides (&p, DEIM_DECISION_SUBGROUP, NULL));
   g_assert_false (decides (&p, DEIM_DECISION_FP16, NULL));
   g_assert_false (decides (&p, DEIM_DECISION_COOPMAT, NULL));
@@ -118,6 +119,7 @@ test_gpu (void)
     g_assert_true (decides (&p, DEIM_DECISION_SUBGROUP, NULL));
     g_assert_true (decides (&p, DEIM_DECISION_DMABUF, NULL));
     g_assert_false (decides (&p, DEIM_DECISION_DMABUF, "fp16,dmabuf"));
+    g_assert_true (decides (&p, DEIM_DECISION_BATCH, NULL));
     p.dma_buf_buffer = FALSE; /* imports images only */
     g_assert_false (decides (&p, DEIM_DECISION_DMABUF, NULL));
     p.dma_buf = FALSE;
@@ -254,7 +256,7 @@ test_disable (void)
 
   g_assert_null (deim_gpu_policy_find_unknown (NULL));
   g_assert_null (deim_gpu_policy_find_unknown (""));
-  g_assert_null (deim_gpu_policy_find_unknown ("cpu, texel,SHUFFLE,subgroup,fp16,coopmat,dmabuf,"));
+  g_assert_null (deim_gpu_policy_find_unknown ("cpu, texel,SHUFFLE,subgroup,fp16,coopmat,dmabuf,batch,"));
   g_autofree gchar *unknown = deim_gpu_policy_find_unknown ("fp16, fp64 ,dot");
   g_assert_cmpstr (unknown, ==, "fp64");
 }

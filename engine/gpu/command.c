@@ -11,7 +11,8 @@
  * (2) A READY one that is pending is neither recorded nor submitted again:
  *     begin waits for it, deim_gpu_submit() refuses it.
  * (3) Each recording starts with a barrier against everything before it on the
- *     queue, so that submits follow each other as if the queue were serial.
+ *     queue, so that submits follow each other as if the queue were serial;
+ *     those that were begun apart do not.
  */
 #include "gpu-private.h"
 
@@ -133,7 +134,7 @@ deim_commands_free (DeimCommands *commands)
 /* -------------------------------------------------------------- recording */
 
 gboolean
-deim_commands_begin (DeimCommands *commands, GError **error)
+deim_commands_begin_apart (DeimCommands *commands, GError **error)
 {
   DeimGpu *gpu = commands->gpu;
 
@@ -150,11 +151,19 @@ deim_commands_begin (DeimCommands *commands, GError **error)
   commands->state = STATE_RECORDING;
   if (commands->queries)
     gpu->vk.CmdResetQueryPool (commands->buffer, commands->queries, 0, commands->n_timestamps);
-  deim_commands_barrier (commands, FALSE);
   return TRUE;
 
 fail:
   return FALSE;
+}
+
+gboolean
+deim_commands_begin (DeimCommands *commands, GError **error)
+{
+  if (!deim_commands_begin_apart (commands, error))
+    return FALSE;
+  deim_commands_barrier (commands, FALSE);
+  return TRUE;
 }
 
 /* Bytes of a texel; 0 for formats that no kernel of ours reads. All of these are mandatory for uniform texel buffers.

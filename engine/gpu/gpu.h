@@ -153,6 +153,9 @@ typedef struct _DeimCommands DeimCommands;
 DeimCommands *deim_commands_new (DeimGpu *gpu, guint max_dispatches, guint timestamps, GError **error);
 void deim_commands_free (DeimCommands *commands); /* waits until it is no longer pending */
 gboolean deim_commands_begin (DeimCommands *commands, GError **error);
+/* Without that barrier: for commands that touch nothing that an earlier submit may still write, and write nothing that
+ * it may still use. They can run beside it. */
+gboolean deim_commands_begin_apart (DeimCommands *commands, GError **error);
 gboolean deim_commands_dispatch (DeimCommands *commands, const DeimPipeline *pipeline, const DeimPipelineKey *key,
                                  const DeimSlot *slots, gconstpointer push, const guint32 groups[3], GError **error);
 void deim_commands_copy (DeimCommands *commands, VkBuffer source, gsize source_offset, VkBuffer target,
@@ -182,5 +185,3 @@ gboolean deim_gpu_submit (DeimGpu *gpu, DeimCommands *const *commands, guint n, 
 gboolean deim_gpu_wait (DeimGpu *gpu, guint64 value, GError **error);
 /* Whether deim_gpu_wait() would return at once: also TRUE on a lost device. */
 gboolean deim_gpu_is_reached (DeimGpu *gpu, guint64 value);
-/* The same, after sleeping for up to @microseconds until it would. */
-gboolean deim_gpu_wait_for (DeimGpu *gpu, guint64 value, guint64 microseconds);

@@ -24,7 +24,7 @@
 static const gchar *const decision_names[DEIM_N_DECISIONS] = {
   [DEIM_DECISION_CPU] = "cpu",           [DEIM_DECISION_TEXEL] = "texel", [DEIM_DECISION_SHUFFLE] = "shuffle",
   [DEIM_DECISION_SUBGROUP] = "subgroup", [DEIM_DECISION_FP16] = "fp16",   [DEIM_DECISION_COOPMAT] = "coopmat",
-  [DEIM_DECISION_DMABUF] = "dmabuf",
+  [DEIM_DECISION_DMABUF] = "dmabuf",     [DEIM_DECISION_BATCH] = "batch",
 };
 
 const gchar *
@@ -192,11 +192,23 @@ decide_dmabuf (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gc
   return TRUE;
 }
 
+/* docs/performance.md has the figures. */
+static gboolean
+decide_batch (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
+{
+  if (policy->on[DEIM_DECISION_CPU]) {
+    *reason = "a CPU computes a batch no quicker than its frames one by one, and then the first ones are done sooner";
+    return FALSE;
+  }
+  *reason = "one frame's small maps leave much of a GPU idle";
+  return TRUE;
+}
+
 static const DecideFunc decide[DEIM_N_DECISIONS] = {
   [DEIM_DECISION_CPU] = decide_cpu,         [DEIM_DECISION_TEXEL] = decide_texel,
   [DEIM_DECISION_SHUFFLE] = decide_shuffle, [DEIM_DECISION_SUBGROUP] = decide_subgroup,
   [DEIM_DECISION_FP16] = decide_fp16,       [DEIM_DECISION_COOPMAT] = decide_coopmat,
-  [DEIM_DECISION_DMABUF] = decide_dmabuf,
+  [DEIM_DECISION_DMABUF] = decide_dmabuf,   [DEIM_DECISION_BATCH] = decide_batch,
 };
 
 /* ------------------------------------------------------------------- rest */

@@ -41,6 +41,7 @@ typedef enum {
   DEIM_DECISION_FP16,     /* fp16 storage by default (precision=auto) */
   DEIM_DECISION_COOPMAT,  /* cooperative matrices */
   DEIM_DECISION_DMABUF,   /* import of DMABuf memory */
+  DEIM_DECISION_BATCH,    /* compute frames of several streams together by default */
   DEIM_N_DECISIONS
 } DeimDecision;
 

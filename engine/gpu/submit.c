@@ -113,8 +113,8 @@ deim_gpu_submit (DeimGpu *gpu, DeimCommands *const *commands, guint n, guint64 *
     set_lost_error (gpu, error);
     return FALSE;
   }
-  g_autofree VkCommandBuffer *many = n > 16 ? g_new (VkCommandBuffer, n) : NULL;
-  VkCommandBuffer few[16];
+  VkCommandBuffer few[40]; /* what a batch needs */
+  g_autofree VkCommandBuffer *many = n > G_N_ELEMENTS (few) ? g_new (VkCommandBuffer, n) : NULL;
   VkCommandBuffer *buffers = many ? many : few;
   for (guint i = 0; i < n; i++) {
     if (!deim_commands_is_ready (commands[i])) {
@@ -197,25 +197,6 @@ deim_gpu_is_reached (DeimGpu *gpu, guint64 value)
     return TRUE;
   }
   return counter >= value;
-}
-
-gboolean
-deim_gpu_wait_for (DeimGpu *gpu, guint64 value, guint64 microseconds)
-{
-  VkSemaphoreWaitInfo info = {
-    .sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
-    .semaphoreCount = 1,
-    .pSemaphores = &gpu->timeline,
-    .pValues = &value,
-  };
-  if (deim_gpu_is_reached (gpu, value))
-    return TRUE;
-  if (microseconds == 0)
-    return FALSE;
-  VkResult result = gpu->vk.WaitSemaphores (gpu->device, &info, microseconds * 1000);
-  if (result < 0)
-    deim_vk_fail (gpu, result, "vkWaitSemaphores", G_STRLOC, NULL);
-  return result != VK_TIMEOUT;
 }
 
 void

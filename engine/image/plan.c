@@ -186,11 +186,14 @@ static void
 plan_vertical (const DeimPreprocess *p, DeimPreprocessDispatch *d, guint groups, gsize table_first)
 {
   const guint32 push[] = {
-    0, p->width, p->inner_x, p->inner_y, p->inner_w, p->inner_h, groups, (guint32) table_first, DEIM_LETTERBOX_GRAY
+    p->width, p->inner_x, p->inner_y, p->inner_w, p->inner_h, groups, (guint32) table_first, DEIM_LETTERBOX_GRAY
   };
   d->shader = "preprocess_vertical";
   d->bind[0].buffer = DEIM_PREPROCESS_SCRATCH;
   d->bind[2].buffer = DEIM_PREPROCESS_OUTPUT;
+  d->bind[3].buffer = DEIM_PREPROCESS_PLACE;
+  d->bind[3].access = DEIM_PREPROCESS_READ_WORD;
+  d->n_bind = 4;
   memcpy (d->push, push, sizeof push);
   d->n_push = G_N_ELEMENTS (push);
   d->groups[0] = (p->width + LOCAL_SIZE - 1) / LOCAL_SIZE;
@@ -221,6 +224,7 @@ deim_preprocess_plan_dispatches (DeimPreprocess *p, GError **error)
     d->bind[1].buffer = DEIM_PREPROCESS_TABLE;
     d->bind[1].access = DEIM_PREPROCESS_READ_WORD4;
     d->bind[2].access = DEIM_PREPROCESS_WRITE;
+    d->n_bind = 3;
     d->local_size = LOCAL_SIZE;
     d->groups[2] = 1;
   }

@@ -34,7 +34,9 @@ typedef enum {
   DEIM_PREPROCESS_FRAME,   /* staging_size bytes, filled by deim_preprocess_upload() */
   DEIM_PREPROCESS_TABLE,   /* table_size bytes, uploaded once: resize weights */
   DEIM_PREPROCESS_SCRATCH, /* scratch_size bytes, between the two dispatches */
-  DEIM_PREPROCESS_OUTPUT,  /* vec4 (r, g, b, 0) at [y * width + x], fp32 or fp16 */
+  DEIM_PREPROCESS_OUTPUT,  /* vec4 (r, g, b, 0) at [first + y * width + x], fp32 or fp16 */
+  DEIM_PREPROCESS_PLACE,   /* a word: that `first`, b * height * width for entry b of a batch */
+  DEIM_PREPROCESS_N_BUFFERS
 } DeimPreprocessBuffer;
 
 typedef enum {
@@ -43,11 +45,11 @@ typedef enum {
   DEIM_PREPROCESS_WRITE,      /* storage buffer */
 } DeimPreprocessAccess;
 
-#define DEIM_PREPROCESS_BINDINGS 3
+#define DEIM_PREPROCESS_BINDINGS 4
 #define DEIM_PREPROCESS_SPEC     8
 #define DEIM_PREPROCESS_PUSH     24
 
-/* One dispatch. Bit DEIM_PREPROCESS_BINDINGS - 1 of constant_id 2 says that OUTPUT is fp16 (shaders/io.glsl). */
+/* One dispatch. Binding 2 is written; its bit in constant_id 2 says that OUTPUT is fp16 (shaders/io.glsl). */
 typedef struct {
   const gchar *shader;                /* shaders/<shader>.comp */
   guint32 spec[DEIM_PREPROCESS_SPEC]; /* constant_id 4 upwards */
@@ -57,14 +59,12 @@ typedef struct {
   struct {
     DeimPreprocessBuffer buffer;
     DeimPreprocessAccess access;
-  } bind[DEIM_PREPROCESS_BINDINGS]; /* binding number = index; all three are used */
+  } bind[DEIM_PREPROCESS_BINDINGS]; /* binding number = index */
+  guint n_bind;
   guint local_size;
   guint32 groups[3];
 } DeimPreprocessDispatch;
 
-/* dispatch[1].push[this]: the first vec4 in OUTPUT, 0 unless the caller changes it (entry b of a batch starts at
- * b * height * width where the input is one tensor). */
-#define DEIM_PREPROCESS_PUSH_FIRST 0
 /* dispatch[0].push[this] and the five after it: where R G B or Y U V begin in FRAME, and their strides, in words. */
 #define DEIM_PREPROCESS_PUSH_PLANES 4
 
