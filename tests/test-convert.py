@@ -80,16 +80,6 @@ def skip(name, why):
     print(f"ok {count} {name} # SKIP {why}", flush=True)
 
 
-def python_with_torch():
-    for python in (sys.executable, "/usr/bin/python3"):
-        try:
-            if subprocess.run([python, "-c", "import torch"], capture_output=True, timeout=120).returncode == 0:
-                return python
-        except OSError:
-            pass
-    return None
-
-
 def check_layout(raw):
     """The header of a safetensors file; an AssertionError where a rule of the format is broken."""
     length, = struct.unpack("<Q", raw[:8])
@@ -149,6 +139,9 @@ def check_file(deim, path, params, written, torch):
 def main():
     deim, root = sys.argv[1:3]
     shared = os.environ.get("DEIM_SHARED", os.path.join(root, "..", "shared"))
+    sys.path.insert(0, os.path.join(root, "bench", "peers"))
+    from machine import python_with_torch
+
     torch = None
     for file, model in FILES:
         path = os.path.join(shared, file)
