@@ -3,7 +3,7 @@
 """The PyTorch networks of bench/pytorch, with which others are compared: test-pytorch.py SOURCE_ROOT [--all]
 
 They give the official numbers of the golden sets (the committed ones; --all: those of ../shared), with official names
-and shapes loaded strictly, also when deployed; real checkpoints load.
+and shapes loaded strictly, also when deployed; the committed gradients are what autograd gives; real checkpoints load.
 Skipped where neither this python nor the system's has PyTorch. Prints TAP.
 """
 import os
@@ -25,6 +25,7 @@ except ImportError:
         sys.exit(0)
     os.execv(python, [python, __file__, *sys.argv[1:]])
 
+import gradients  # noqa: E402
 import goldens  # noqa: E402
 from detr import checkpoint  # noqa: E402
 from detr.arch import PRESETS, preset  # noqa: E402
@@ -80,6 +81,46 @@ def deployed(name):
         assert off <= limit, f"{key} off by {off:.2g}, allowed {limit:.2g}"
 
 
+def same_gradients(path):
+    """Autograd gives what the file has, in float64 to the rounding of another summation order."""
+    state, metadata = checkpoint.read_safetensors(path)
+    height, width = (int(side) for side in metadata["size"].split("x"))
+    tables, tokens, _ = gradients.differentiate(preset(metadata["arch"]), height, width, torch.float64)
+    assert torch.equal(tokens.int(), state["tokens"]), "other tokens are selected"
+    for table, rows in tables.items():
+        assert "\n".join(rows) == metadata[table], f"other {table}"
+        scale = float(state[f"{table}.norm"].max())
+        for i, (name, value) in enumerate(rows.items()):
+            samples, norm, projection, _ = gradients.columns(name, value, value)
+            limit = 1e-6 * float(state[f"{table}.norm"][i]) + 1e-12 * scale
+            off = max(abs(norm - float(state[f"{table}.norm"][i])),
+                      abs(projection - float(state[f"{table}.projection"][i])) / len(value.flatten()) ** 0.5,
+                      float((torch.from_numpy(samples) - state[f"{table}.samples"][i].double()).abs().max()))
+            assert off <= limit, f"{table} {name}: off by {off:.2g}, allowed {limit:.2g}"
+    return f"{len(tables['gradients'])} gradients, {len(tables['outputs'])} outputs"
+
+
+def denoising_is_apart():
+    """Denoising queries change nothing about the others, a group does not see another, and gradients arrive at their
+    embedding but not at its padding."""
+    torch.manual_seed(1)
+    network = gradients.calm(Network(preset("deimv2_atto"), 160, 192)).double().train()
+    picture = torch.from_numpy(gradients.pictures(160, 192)).double()
+    queries = gradients.denoising(80)
+    plain, with_noise = network(picture), network(picture, queries)
+    assert torch.equal(plain["tokens"], with_noise["tokens"])
+    off = float((plain["main.logits"] - with_noise["main.logits"]).abs().max())
+    assert off < 1e-9, f"selected queries moved by {off:.2g}"
+    half = queries.labels.shape[1] // 2
+    queries.boxes[:, half:] *= 0.9
+    moved = network(picture, queries)
+    off = (moved["dn2.logits"] - with_noise["dn2.logits"]).abs().amax((0, 2))
+    assert float(off[:half].max()) < 1e-9 < float(off[half:].max()), "groups see each other"
+    moved["dn2.logits"].sum().backward()
+    gradient = network.decoder.denoising_class_embed.weight.grad
+    assert float(gradient[:-1].abs().max()) > 0 == float(gradient[-1].abs().max())
+
+
 def noise_is_contrastive():
     """noisy_queries(): near boxes overlap the truth more than far ones, and padding has the class of nothing."""
     generator = torch.Generator().manual_seed(1)
@@ -128,6 +169,9 @@ def main():
             case(f"golden {name}", lambda name=name: goldens.check(goldens.GoldenSet(goldens.SMALL, name)))
         for name in ("deimv2_atto_320x320_1", "rtdetr_r18_320x320_1", "dfine_n_320x320_1", "rtdetr_dla34_320x320_1"):
             case(f"deployed {name}", deployed, name)
+        for path in sorted((ROOT / "tests" / "data" / "gradients").glob("*.safetensors")):
+            case(f"gradients {path.stem}", same_gradients, path)
+        case("denoising queries stand apart", denoising_is_apart)
         case("denoising noise is contrastive", noise_is_contrastive)
         for size in ("atto", "femto"):
             case(f"real {size}", real_weights, size)
