@@ -2,41 +2,16 @@
 /* golden-train.c - reading training cases and making their inputs; see golden-train.h. */
 #include "golden-train.h"
 
+#include "engine/models/parts.h"
 #include "golden.h"
 
 #include <stdarg.h>
 #include <string.h>
 
-static gint
-compare_names (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(const gchar *const *) a, *(const gchar *const *) b);
-}
-
-gchar **
-golden_train_list (const gchar *folder, const gchar *prefix)
-{
-  GPtrArray *names = g_ptr_array_new ();
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-  const gchar *file;
-  while (dir && (file = g_dir_read_name (dir)))
-    if (g_str_has_suffix (file, ".json") && g_str_has_prefix (file, prefix))
-      g_ptr_array_add (names, g_strndup (file, strlen (file) - strlen (".json")));
-  g_ptr_array_sort (names, compare_names);
-  g_ptr_array_add (names, NULL);
-  return (gchar **) g_ptr_array_free (names, FALSE);
-}
-
-gchar *
-golden_train_small_folder (void)
+static gchar *
+small_folder (void)
 {
   return g_build_filename (DEIM_SOURCE_ROOT, "tests", "data", "train", NULL);
-}
-
-gchar *
-golden_train_folder (void)
-{
-  return golden_shared_file ("golden/train");
 }
 
 static void
@@ -61,8 +36,9 @@ golden_train_open (const gchar *folder, const gchar *name)
 {
   GoldenTrain *train = g_new0 (GoldenTrain, 1);
   g_autoptr (GError) error = NULL;
-  g_autofree gchar *json = g_strdup_printf ("%s/%s.json", folder, name);
-  g_autofree gchar *bin = g_strdup_printf ("%s/%s.bin", folder, name);
+  g_autofree gchar *place = folder ? g_strdup (folder) : small_folder ();
+  g_autofree gchar *json = g_strdup_printf ("%s/%s.json", place, name);
+  g_autofree gchar *bin = g_strdup_printf ("%s/%s.bin", place, name);
 
   train->name = g_strdup (name);
   train->json = json_parser_new ();
@@ -147,15 +123,15 @@ golden_predictions_init (GoldenPredictions *predictions, const GoldenTrain *trai
   GoldenPredictions p = {
     .logits = uniform (n * train->n_classes, -4, 3, "%s.logits", stem),
     .boxes = make_boxes (train, stem, queries),
-    .corners = uniform (n * 4 * DEIM_DISTANCE_BINS, -2, 2, "%s.corners", stem),
+    .corners = uniform (n * 4 * DEIM_FDR_BINS, -2, 2, "%s.corners", stem),
     .references = uniform (n * 4, -0.2, 0.2, "%s.ref", stem),
-    .teacher_corners = uniform (n * 4 * DEIM_DISTANCE_BINS, -3, 3, "%s.tcorners", stem),
+    .teacher_corners = uniform (n * 4 * DEIM_FDR_BINS, -3, 3, "%s.tcorners", stem),
     .teacher_logits = uniform (n * train->n_classes, -4, 3, "%s.tlogits", stem),
   };
   for (gsize i = 0; i < n * 4; i++)
     p.references[i] = p.boxes[i] * (1.0f + p.references[i]);
   p.own = (DeimPredictions){
-    train->n_images, queries, train->n_classes, p.logits, p.boxes, p.corners, p.references,
+    train->n_images, queries, train->n_classes, queries, p.logits, p.boxes, p.corners, p.references,
   };
   *predictions = p;
 }
@@ -189,4 +165,146 @@ golden_matching (JsonArray *images)
       };
   }
   return matching;
+}
+
+/* ------------------------------------------------------------ whole criteria */
+
+static void
+add_part (GoldenWhole *whole, const GoldenTrain *train, DeimPartRole role, const gchar *name, guint n_queries,
+          gboolean corners)
+{
+  GoldenPredictions *p = &whole->predictions[whole->n];
+  golden_predictions_init (p, train, name, n_queries);
+  whole->parts[whole->n++] = (DeimPart){ .role = role, .own = p->own };
+  if (!corners)
+    whole->parts[whole->n - 1].own.corners = NULL;
+}
+
+void
+golden_whole_init (GoldenWhole *whole, const GoldenTrain *train)
+{
+  gboolean dfine = json_object_get_boolean_member (train->root, "dfine");
+  guint most = 0;
+  for (guint b = 0; b < train->n_images; b++)
+    most = MAX (most, train->targets[b].n);
+  guint dn = 2 * most * (guint) json_object_get_int_member (train->root, "dn_groups");
+
+  memset (whole, 0, sizeof *whole);
+  add_part (whole, train, DEIM_PART_MAIN, ".main", 0, dfine);
+  add_part (whole, train, DEIM_PART_AUX, ".aux0", 0, dfine);
+  add_part (whole, train, DEIM_PART_AUX, ".aux1", 0, dfine);
+  if (dfine)
+    add_part (whole, train, DEIM_PART_PRE, ".pre", 0, FALSE);
+  add_part (whole, train, DEIM_PART_ENCODER, ".enc", 0, FALSE);
+  for (guint i = 0; i < 3; i++) {
+    g_autofree gchar *name = g_strdup_printf (".dn%u", i);
+    add_part (whole, train, DEIM_PART_DENOISING, name, dn, dfine);
+  }
+  if (dfine)
+    add_part (whole, train, DEIM_PART_DENOISING_PRE, ".dnpre", dn, FALSE);
+  /* Layers count their distances from the same boxes. */
+  const gfloat *first_dn = NULL;
+  for (guint i = 0; i < whole->n; i++) {
+    DeimPart *part = &whole->parts[i];
+    if (part->role == DEIM_PART_DENOISING && !first_dn)
+      first_dn = part->own.references;
+    part->own.references = part->role == DEIM_PART_DENOISING ? first_dn : whole->parts[0].own.references;
+  }
+}
+
+void
+golden_whole_finish (GoldenWhole *whole)
+{
+  deim_parts_clear (whole->parts, whole->n);
+  for (guint i = 0; i < whole->n; i++)
+    golden_predictions_finish (&whole->predictions[i]);
+}
+
+DeimMatching *
+golden_denoising (const GoldenTrain *train)
+{
+  JsonArray *positive = json_object_get_array_member (train->root, "dn_positive_idx");
+  guint counts[GOLDEN_TRAIN_MAX_IMAGES];
+
+  for (guint b = 0; b < train->n_images; b++)
+    counts[b] = json_array_get_length (json_array_get_array_element (positive, b));
+  DeimMatching *matching = deim_matching_new (train->n_images, counts);
+  for (guint b = 0; b < train->n_images; b++)
+    for (guint k = 0; k < counts[b]; k++)
+      matching->pairs[matching->first[b] + k] = (DeimMatch){
+        (guint) json_array_get_int_element (json_array_get_array_element (positive, b), k),
+        k % train->targets[b].n,
+      };
+  return matching;
+}
+
+DeimFdrAttrs
+golden_fdr (void)
+{
+  DeimDecoderArch arch = { .reg_scale = 4, .up = 0.5f };
+  DeimFdrAttrs attrs;
+  deim_decoder_fdr_attrs (&arch, &attrs);
+  return attrs;
+}
+
+/* ------------------------------------------------------------------- tests */
+
+typedef struct {
+  gchar *folder, *name;
+  GoldenTrainTest test;
+} Registered;
+
+static void
+registered_free (gpointer data)
+{
+  Registered *registered = data;
+  g_free (registered->folder);
+  g_free (registered->name);
+  g_free (registered);
+}
+
+static void
+run_registered (gconstpointer data)
+{
+  const Registered *registered = data;
+  g_autoptr (GoldenTrain) train = golden_train_open (registered->folder, registered->name);
+  registered->test (train);
+}
+
+static void
+skip_full (void)
+{
+  g_test_skip ("no shared folder: set DEIM_SHARED");
+}
+
+static void
+add_folder (const gchar *prefix, const gchar *label, const gchar *folder, GoldenTrainTest single, GoldenTrainTest whole)
+{
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  const gchar *file;
+
+  while (dir && (file = g_dir_read_name (dir))) {
+    if (!g_str_has_suffix (file, ".json"))
+      continue;
+    Registered *registered = g_new (Registered, 1);
+    registered->folder = g_strdup (folder);
+    registered->name = g_strndup (file, strlen (file) - strlen (".json"));
+    registered->test = g_str_has_prefix (file, "w_") ? whole : single;
+    g_autofree gchar *path = g_strdup_printf ("%s/golden-%s/%s", prefix, label, registered->name);
+    g_test_add_data_func_full (path, registered, run_registered, registered_free);
+  }
+}
+
+void
+golden_train_add_tests (const gchar *prefix, GoldenTrainTest single, GoldenTrainTest whole)
+{
+  g_autofree gchar *small = small_folder (), *full = golden_shared_file ("golden/train");
+
+  add_folder (prefix, "small", small, single, whole);
+  if (full) {
+    add_folder (prefix, "full", full, single, whole);
+  } else {
+    g_autofree gchar *path = g_strconcat (prefix, "/golden-full", NULL);
+    g_test_add_func (path, skip_full);
+  }
 }

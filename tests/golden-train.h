@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "trainer/matcher.h"
+#include "trainer/criterion.h"
 
 #include <json-glib/json-glib.h>
 
@@ -22,11 +22,7 @@ typedef struct {
   DeimTargets targets[GOLDEN_TRAIN_MAX_IMAGES];
 } GoldenTrain;
 
-/* Names of the cases of @folder that begin with @prefix, sorted, NULL-terminated. */
-gchar **golden_train_list (const gchar *folder, const gchar *prefix);
-gchar *golden_train_small_folder (void);
-gchar *golden_train_folder (void); /* the full one, or NULL */
-
+/* @folder: NULL is tests/data/train. */
 GoldenTrain *golden_train_open (const gchar *folder, const gchar *name);
 void golden_train_free (GoldenTrain *train);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GoldenTrain, golden_train_free)
@@ -43,6 +39,29 @@ void golden_predictions_init (GoldenPredictions *predictions, const GoldenTrain 
                               guint n_queries);
 void golden_predictions_finish (GoldenPredictions *predictions);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (GoldenPredictions, golden_predictions_finish)
+
+/* All outputs of a case "w_...", without gradients, and the predictions that they borrow. */
+#define GOLDEN_MAX_PARTS 9
+
+typedef struct {
+  GoldenPredictions predictions[GOLDEN_MAX_PARTS];
+  DeimPart parts[GOLDEN_MAX_PARTS];
+  guint n;
+} GoldenWhole;
+
+void golden_whole_init (GoldenWhole *whole, const GoldenTrain *train);
+void golden_whole_finish (GoldenWhole *whole);
+
+/* Which denoising query stands for which object: each object stands once in each group. */
+DeimMatching *golden_denoising (const GoldenTrain *train);
+
+/* The bins of DEIM-D-FINE but X. */
+DeimFdrAttrs golden_fdr (void);
+
+/* One test for each case of the small folder, and for each of the full one where it is there: @prefix/golden-small/...;
+ * @single for cases of one output, @whole for those of all ("w_...") get the open case. */
+typedef void (*GoldenTrainTest) (const GoldenTrain *train);
+void golden_train_add_tests (const gchar *prefix, GoldenTrainTest single, GoldenTrainTest whole);
 
 /* [[[query..], [target..]] per image] */
 DeimMatching *golden_matching (JsonArray *images);

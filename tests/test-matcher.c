@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test-matcher.c - boxes' overlap, the assignment, matching and union: by hand, by brute force, and against PyTorch. */
 #include "golden-train.h"
-#include "golden.h"
 #include "trainer/assignment.h"
 #include "trainer/box.h"
 
@@ -178,7 +177,7 @@ test_cost_by_iou (void)
 {
   const gfloat logits[] = { 0, 2 }, boxes[] = { 0.5f, 0.5f, 0.5f, 0.5f }, target[] = { 0.5f, 0.5f, 0.5f, 0.25f };
   const guint label = 1;
-  const DeimPredictions one = { 1, 1, 2, logits, boxes };
+  const DeimPredictions one = { 1, 1, 2, 1, logits, boxes };
   DeimMatcher matcher = deim_matcher_default;
   gdouble cost;
 
@@ -197,7 +196,7 @@ test_cost_not_finite (void)
   const gfloat target[] = { 0.5f, 0.5f, 0.1f, 0.1f };
   const guint label = 0;
   const DeimTargets targets = { 1, &label, target };
-  const DeimPredictions four = { 1, 4, 1, logits, boxes };
+  const DeimPredictions four = { 1, 4, 1, 4, logits, boxes };
   gdouble cost[4];
 
   deim_matcher_cost (&deim_matcher_default, &four, 0, &targets, cost);
@@ -217,7 +216,7 @@ test_agnostic (void)
   const gfloat logits[] = { 1, 1 }, boxes[] = { 0.25f, 0.25f, 0.1f, 0.1f, 0.75f, 0.75f, 0.1f, 0.1f };
   const gfloat target[] = { 0.75f, 0.75f, 0, 0 };
   const guint label = 7;
-  const DeimPredictions two = { 1, 2, 1, logits, boxes };
+  const DeimPredictions two = { 1, 2, 1, 2, logits, boxes };
   const DeimTargets targets = { 1, &label, target };
 
   g_autoptr (DeimMatching) matching = deim_matcher_match (&deim_matcher_default, &two, &targets);
@@ -270,9 +269,9 @@ check_inputs (const GoldenTrain *train, const GoldenPredictions *p)
   } arrays[] = {
     { "pred_logits", p->logits, train->n_classes },
     { "pred_boxes", p->boxes, 4 },
-    { "pred_corners", p->corners, 4 * DEIM_DISTANCE_BINS },
+    { "pred_corners", p->corners, 4 * DEIM_FDR_BINS },
     { "ref_points", p->references, 4 },
-    { "teacher_corners", p->teacher_corners, 4 * DEIM_DISTANCE_BINS },
+    { "teacher_corners", p->teacher_corners, 4 * DEIM_FDR_BINS },
     { "teacher_logits", p->teacher_logits, train->n_classes },
   };
   JsonObject *places = json_object_get_object_member (train->root, "bin");
@@ -301,10 +300,8 @@ check_costs (const GoldenTrain *train, const DeimPredictions *predictions)
 }
 
 static void
-test_golden_case (gconstpointer data)
+test_golden_case (const GoldenTrain *train)
 {
-  const gchar *const *where = data;
-  g_autoptr (GoldenTrain) train = golden_train_open (where[0], where[1]);
   g_auto (GoldenPredictions) p = { 0 };
 
   golden_predictions_init (&p, train, "", 0);
@@ -349,12 +346,10 @@ check_union (DeimMatching *const *matchings, guint n, JsonArray *golden)
 }
 
 static void
-test_golden_union (gconstpointer data)
+test_golden_union (const GoldenTrain *train)
 {
   static const gchar *const dfine[] = { ".main", ".aux0", ".aux1", ".pre", ".enc" };
   static const gchar *const rtdetr[] = { ".main", ".aux0", ".aux1", ".enc" };
-  const gchar *const *where = data;
-  g_autoptr (GoldenTrain) train = golden_train_open (where[0], where[1]);
   JsonObject *golden = json_object_get_object_member (train->root, "matching");
   JsonArray *others = json_object_get_array_member (golden, "aux");
   gboolean is_dfine = json_object_get_boolean_member (train->root, "dfine");
@@ -375,37 +370,10 @@ test_golden_union (gconstpointer data)
     deim_matching_free (matchings[i]);
 }
 
-static void
-free_where (gpointer data)
-{
-  g_strfreev (data);
-}
-
-static void
-add_golden (const gchar *folder, const gchar *label)
-{
-  g_auto (GStrv) names = folder ? golden_train_list (folder, "") : NULL;
-  for (guint i = 0; names && names[i]; i++) {
-    g_autofree gchar *path = g_strdup_printf ("/matcher/golden-%s/%s", label, names[i]);
-    gchar **where = g_new0 (gchar *, 3);
-    where[0] = g_strdup (folder);
-    where[1] = g_strdup (names[i]);
-    g_test_add_data_func_full (path, where, g_str_has_prefix (names[i], "w_") ? test_golden_union : test_golden_case,
-                               free_where);
-  }
-}
-
-static void
-test_no_shared (void)
-{
-  g_test_skip ("no shared folder: set DEIM_SHARED");
-}
-
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_autofree gchar *small = golden_train_small_folder (), *full = golden_train_folder ();
   g_test_add_func ("/box/iou", test_iou);
   g_test_add_func ("/box/giou", test_giou);
   g_test_add_func ("/assignment/random", test_assignment_random);
@@ -415,10 +383,6 @@ main (int argc, char **argv)
   g_test_add_func ("/matcher/not-finite", test_cost_not_finite);
   g_test_add_func ("/matcher/agnostic", test_agnostic);
   g_test_add_func ("/matcher/union", test_union);
-  add_golden (small, "small");
-  if (full)
-    add_golden (full, "full");
-  else
-    g_test_add_func ("/matcher/golden-full", test_no_shared);
+  golden_train_add_tests ("/matcher", test_golden_case, test_golden_union);
   return g_test_run ();
 }

@@ -51,7 +51,7 @@ deim_matcher_cost (const DeimMatcher *matcher, const DeimPredictions *prediction
                    const DeimTargets *targets, gdouble *ret_cost)
 {
   for (guint q = 0; q < predictions->n_queries; q++) {
-    gsize row = (gsize) image * predictions->n_queries + q;
+    gsize row = deim_predictions_row (predictions, image, q);
     const gfloat *logits = predictions->logits + row * predictions->n_classes, *box = predictions->boxes + row * 4;
     for (guint t = 0; t < targets->n; t++) {
       gdouble logit = logits[deim_predictions_label (predictions, targets->labels[t])];

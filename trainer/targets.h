@@ -2,6 +2,8 @@
 /* targets.h - what a network should say about a picture, and what one of its outputs says about a batch. */
 #pragma once
 
+#include "engine/graph/graph.h"
+
 #include <glib.h>
 
 /* The objects of one picture. The arrays are borrowed. */
@@ -16,20 +18,30 @@ typedef struct {
  * those of denoising queries. Of one class, when several exist, means an output
  * that tells objects from background alone: every label counts as 0 there. The
  * arrays are borrowed.
+ *
+ * Queries of one output may be a slice of those in memory (denoising queries
+ * stand before the others): @pitch queries lie between an image's first and the
+ * next image's, and each pointer is at the first image's first query.
  */
 typedef struct {
   guint n_images, n_queries, n_classes;
+  guint pitch;          /* >= n_queries */
   const gfloat *logits; /* [image][query][class] before the sigmoid */
   const gfloat *boxes;  /* [image][query][4] cx, cy, w, h */
-  /* (nullable) both: decoders that refine distributions of distances have them */
-  const gfloat *corners;    /* [image][query][left, top, right, bottom][DEIM_DISTANCE_BINS] logits */
+  /* (nullable) both: decoders that refine distributions of distances (D-FINE, DEIMv2) have them */
+  const gfloat *corners;    /* [image][query][left, top, right, bottom][DEIM_FDR_BINS] logits */
   const gfloat *references; /* [image][query][4] the boxes that the distances are counted from */
 } DeimPredictions;
-
-#define DEIM_DISTANCE_BINS 33 /* reg_max + 1 of D-FINE */
 
 static inline guint
 deim_predictions_label (const DeimPredictions *predictions, guint label)
 {
   return predictions->n_classes == 1 ? 0 : label;
+}
+
+/* Where a query stands in the arrays, in queries. */
+static inline gsize
+deim_predictions_row (const DeimPredictions *predictions, guint image, guint query)
+{
+  return (gsize) image * predictions->pitch + query;
 }

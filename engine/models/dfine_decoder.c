@@ -7,9 +7,8 @@
 
 #include <math.h>
 
-/* The distances W(n) that the bins stand for, in units of the initial box's size over R; dense near zero. */
-static void
-fdr_attrs (const DeimDecoderArch *arch, DeimFdrAttrs *ret_attrs)
+void
+deim_decoder_fdr_attrs (const DeimDecoderArch *arch, DeimFdrAttrs *ret_attrs)
 {
   gdouble reg_scale = fabs ((gdouble) arch->reg_scale);
   gdouble a = fabs ((gdouble) arch->up) * reg_scale;
@@ -62,7 +61,7 @@ deim_dfine_decoder (const DeimBuild *b, const DeimMemory *memory, const DeimQuer
   const DeimDecoderArch *arch = &b->arch->decoder;
   gboolean once = arch->kind == DEIM_DECODER_DEIM; /* its position stays that of the first boxes */
   DeimFdrAttrs attrs;
-  fdr_attrs (arch, &attrs);
+  deim_decoder_fdr_attrs (arch, &attrs);
 
   DeimTensor *x = queries->content;
   DeimTensor *boxes = queries->boxes;

@@ -46,6 +46,9 @@ DeimTensor *deim_decoder_layer (const DeimBuild *b, gint i, DeimTensor *x, DeimT
 /* The query position of boxes, the @call-th time. Called in scope "decoder". */
 DeimTensor *deim_decoder_query_pos (const DeimBuild *b, DeimTensor *boxes, gint call);
 
+/* The distances W(n) that D-FINE's bins stand for, in units of the initial box's size over R; dense near zero. */
+void deim_decoder_fdr_attrs (const DeimDecoderArch *arch, DeimFdrAttrs *ret_attrs);
+
 /* The loops over layers: queries -> logits and boxes. Called in scope "decoder". */
 void deim_rtdetr_decoder (const DeimBuild *b, const DeimMemory *memory, const DeimQueries *queries,
                           DeimNetworkOutputs *ret_outputs);

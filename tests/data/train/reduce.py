@@ -9,7 +9,7 @@ import sys
 
 COSTS = ("a_4_9", "e_9_9_edge")
 SAMPLES = 40
-DROPPED = ("inputs", "bin", "prng", "fgl_target", "fgl_weight_right", "fgl_weight_left", "grad_maxdiff_f64",
+DROPPED = ("inputs", "bin", "prng", "fgl_target", "fgl_weight_right", "fgl_weight_left",
            "indices_f64_equal")
 
 
