@@ -284,12 +284,13 @@ add_folder (const gchar *prefix, const gchar *label, const gchar *folder, Golden
   const gchar *file;
 
   while (dir && (file = g_dir_read_name (dir))) {
-    if (!g_str_has_suffix (file, ".json"))
+    GoldenTrainTest test = g_str_has_prefix (file, "w_") ? whole : single;
+    if (!g_str_has_suffix (file, ".json") || !test)
       continue;
     Registered *registered = g_new (Registered, 1);
     registered->folder = g_strdup (folder);
     registered->name = g_strndup (file, strlen (file) - strlen (".json"));
-    registered->test = g_str_has_prefix (file, "w_") ? whole : single;
+    registered->test = test;
     g_autofree gchar *path = g_strdup_printf ("%s/golden-%s/%s", prefix, label, registered->name);
     g_test_add_data_func_full (path, registered, run_registered, registered_free);
   }

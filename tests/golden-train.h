@@ -59,7 +59,7 @@ DeimMatching *golden_denoising (const GoldenTrain *train);
 DeimFdrAttrs golden_fdr (void);
 
 /* One test for each case of the small folder, and for each of the full one where it is there: @prefix/golden-small/...;
- * @single for cases of one output, @whole for those of all ("w_...") get the open case. */
+ * @single for cases of one output, @whole for those of all ("w_...") get the open case; (nullable): none. */
 typedef void (*GoldenTrainTest) (const GoldenTrain *train);
 void golden_train_add_tests (const gchar *prefix, GoldenTrainTest single, GoldenTrainTest whole);
 
