@@ -48,7 +48,7 @@ wanted_packages ()
   have_compiler || echo build-essential
   printf '%s\n' meson ninja-build pkg-config python3 glslang-tools libvulkan-dev libglib2.0-dev libjson-glib-dev \
     libzip-dev libprotobuf-c-dev protobuf-c-compiler libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev \
-    libpango1.0-dev libcairo2-dev \
+    libpango1.0-dev libcairo2-dev libgdk-pixbuf-2.0-dev \
     gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
     gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-dejavu-core
   have_vulkan_driver || echo mesa-vulkan-drivers

@@ -39,7 +39,8 @@ ROOMS = {
 SYSTEM = {
     "vulkan/": ["engine/gpu", "tests"],
     "gst/": ["gst-plugin", "tools", "tests", "pipelines"],
-    "cairo": ["overlay", "gst-plugin", "tools", "tests"],
+    "cairo": ["overlay", "trainer", "gst-plugin", "tools", "tests"],
+    "gdk-pixbuf/": ["trainer"],
     "pango": ["overlay", "tests"],
     "zip.h": ["engine/formats", "tests"],
     "protobuf-c/": ["engine/formats"],

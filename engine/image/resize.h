@@ -11,6 +11,10 @@
 
 #include <glib.h>
 
+#ifndef DEIM_API
+#define DEIM_API __attribute__ ((visibility ("default")))
+#endif
+
 #define DEIM_RESIZE_BITS 22 /* 32 bits less 8 of the sample and 2 to spare */
 
 /* Weights of one direction. */
@@ -22,9 +26,9 @@ typedef struct {
   gint32 *weight; /* [out][taps]; zero after count */
 } DeimResample;
 
-void deim_resample_init (DeimResample *resample, guint in, guint out);
-void deim_resample_finish (DeimResample *resample);
+DEIM_API void deim_resample_init (DeimResample *resample, guint in, guint out);
+DEIM_API void deim_resample_finish (DeimResample *resample);
 
 /* RGB, three bytes a pixel, rows without padding: @source [vertical->in][horizontal->in] to @target [out][out]. */
-void deim_resize_rgb (const DeimResample *horizontal, const DeimResample *vertical, const guint8 *source,
-                      guint8 *target);
+DEIM_API void deim_resize_rgb (const DeimResample *horizontal, const DeimResample *vertical, const guint8 *source,
+                               guint8 *target);
