@@ -79,6 +79,41 @@ test_reading (void)
   g_assert_false (deim_coco_find_category (coco, 3, &index));
 }
 
+/* What is written reads back the same, texts with quotes and all. */
+static void
+test_writing (void)
+{
+  g_autoptr (DeimCoco) coco = read_text (two_objects), again = NULL;
+  g_autofree gchar *path = g_build_filename (scratch, "written.json", NULL);
+  g_autoptr (GError) error = NULL;
+  DeimCocoCategory *category = &g_array_index (coco->categories, DeimCocoCategory, 0);
+  DeimCocoObject *object = &g_array_index (coco->objects, DeimCocoObject, 1);
+
+  g_free (category->name);
+  category->name = g_strdup ("a \"b\\\" \302\265");
+  object->x = 0.1255;
+  object->crowd = TRUE;
+  deim_coco_write (coco, path, &error);
+  g_assert_no_error (error);
+  again = deim_coco_read (path, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (again->images->len, ==, 2);
+  g_assert_cmpstr (g_array_index (again->images, DeimCocoImage, 1).file_name, ==, "b.jpg");
+  g_assert_cmpuint (g_array_index (again->images, DeimCocoImage, 0).width, ==, 0); /* no height beside it */
+  g_assert_cmpstr (g_array_index (again->categories, DeimCocoCategory, 0).name, ==, category->name);
+  const DeimCocoObject *read = &g_array_index (again->objects, DeimCocoObject, 1);
+  assert_near (read->x, 0.126);
+  g_assert_cmpfloat (read->area, ==, 1200);
+  g_assert_true (read->crowd);
+  g_assert_cmpint (read->id, ==, object->id);
+  g_assert_cmpuint (read->image, ==, object->image);
+  g_assert_cmpuint (read->category, ==, object->category);
+
+  g_autofree gchar *nowhere = g_build_filename (scratch, "missing", "x.json", NULL);
+  g_assert_false (deim_coco_write (coco, nowhere, &error));
+  g_assert_error (error, DEIM_ERROR, DEIM_ERROR_WRITE);
+}
+
 static void
 test_by_hand (void)
 {
@@ -346,6 +381,7 @@ main (int argc, char **argv)
   scratch = g_dir_make_tmp ("deim-evaluation-XXXXXX", NULL);
   g_assert_nonnull (scratch);
   g_test_add_func ("/coco/reading", test_reading);
+  g_test_add_func ("/coco/writing", test_writing);
   g_test_add_func ("/coco/round-trip", test_round_trip);
   g_test_add_func ("/coco/broken", test_broken);
   g_test_add_func ("/coco/broken-detections", test_broken_detections);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * coco.c - the COCO format through json-glib. json-glib's getters take a
+ * coco.c - reading the COCO format through json-glib. json-glib's getters take a
  * well-formed tree for granted, so that every value goes through the few
  * functions below that look at its type first.
  */
@@ -325,6 +325,19 @@ read_objects (DeimCoco *coco, JsonArray *list, Place place, GError **error)
 }
 
 DeimCoco *
+deim_coco_new (void)
+{
+  DeimCoco *coco = g_new0 (DeimCoco, 1);
+
+  coco->images = g_array_new (FALSE, FALSE, sizeof (DeimCocoImage));
+  coco->categories = g_array_new (FALSE, FALSE, sizeof (DeimCocoCategory));
+  coco->objects = g_array_new (FALSE, FALSE, sizeof (DeimCocoObject));
+  g_array_set_clear_func (coco->images, clear_image);
+  g_array_set_clear_func (coco->categories, clear_category);
+  return coco;
+}
+
+DeimCoco *
 deim_coco_read (const gchar *path, GError **error)
 {
   g_autoptr (JsonParser) parser = load (path, error);
@@ -337,13 +350,7 @@ deim_coco_read (const gchar *path, GError **error)
     return NULL;
   }
 
-  g_autoptr (DeimCoco) coco = g_new0 (DeimCoco, 1);
-  coco->images = g_array_new (FALSE, FALSE, sizeof (DeimCocoImage));
-  coco->categories = g_array_new (FALSE, FALSE, sizeof (DeimCocoCategory));
-  coco->objects = g_array_new (FALSE, FALSE, sizeof (DeimCocoObject));
-  g_array_set_clear_func (coco->images, clear_image);
-  g_array_set_clear_func (coco->categories, clear_category);
-
+  g_autoptr (DeimCoco) coco = deim_coco_new ();
   JsonObject *object = json_node_get_object (root);
   JsonArray *images = get_list (object, "images", path, error);
   JsonArray *categories = images ? get_list (object, "categories", path, error) : NULL;
@@ -404,59 +411,4 @@ deim_coco_read_detections (const DeimCoco *coco, const gchar *path, guint *ret_s
   if (ret_skipped)
     *ret_skipped = skipped;
   return g_steal_pointer (&detections);
-}
-
-void
-deim_coco_round_detection (DeimCocoDetection *detection)
-{
-  detection->x = round (detection->x * 1e3) / 1e3;
-  detection->y = round (detection->y * 1e3) / 1e3;
-  detection->w = round (detection->w * 1e3) / 1e3;
-  detection->h = round (detection->h * 1e3) / 1e3;
-  detection->score = round (detection->score * 1e7) / 1e7;
-}
-
-/* Appends a number without trailing zeros, with a point in every locale. */
-static void
-append_number (GString *text, gdouble value, const gchar *format)
-{
-  gchar digits[G_ASCII_DTOSTR_BUF_SIZE * 10]; /* "%.3f" of the largest double has 313 characters */
-
-  g_ascii_formatd (digits, sizeof digits, format, value);
-  gsize length = strlen (digits);
-  while (digits[length - 1] == '0')
-    length--;
-  if (digits[length - 1] == '.')
-    length--;
-  g_string_append_len (text, digits, length);
-}
-
-gboolean
-deim_coco_write_detections (const DeimCoco *coco, const GArray *detections, const gchar *path, GError **error)
-{
-  g_autoptr (GString) text = g_string_new ("[");
-  g_autoptr (GError) cause = NULL;
-
-  for (guint i = 0; i < detections->len; i++) {
-    const DeimCocoDetection *found = &g_array_index (detections, DeimCocoDetection, i);
-    const gdouble box[4] = { found->x, found->y, found->w, found->h };
-
-    g_string_append_printf (text, "%s{\"image_id\":%" G_GINT64_FORMAT ",\"category_id\":%" G_GINT64_FORMAT ",\"bbox\":",
-                            i ? ",\n" : "", g_array_index (coco->images, DeimCocoImage, found->image).id,
-                            g_array_index (coco->categories, DeimCocoCategory, found->category).id);
-    for (guint j = 0; j < 4; j++) {
-      g_string_append_c (text, j ? ',' : '[');
-      append_number (text, box[j], "%.3f");
-    }
-    g_string_append (text, "],\"score\":");
-    append_number (text, found->score, "%.7f");
-    g_string_append_c (text, '}');
-  }
-  g_string_append (text, "]\n");
-  if (!g_file_set_contents (path, text->str, text->len, &cause)) {
-    g_set_error (error, DEIM_ERROR, DEIM_ERROR_WRITE, "%s cannot be written: %s; check the folder and its permissions",
-                 path, cause->message);
-    return FALSE;
-  }
-  return TRUE;
 }

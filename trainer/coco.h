@@ -36,7 +36,7 @@ typedef struct {
   gdouble score;
 } DeimCocoDetection;
 
-/* Immutable after reading. Thread-safety: safe. */
+/* Immutable once read or filled. Thread-safety: safe. */
 typedef struct {
   GArray *images;     /* of DeimCocoImage, ascending id */
   GArray *categories; /* of DeimCocoCategory, ascending id */
@@ -49,6 +49,7 @@ typedef struct {
  * reason; DEIM_ERROR_NOT_FOUND and DEIM_ERROR_READ for the file itself.
  */
 DeimCoco *deim_coco_read (const gchar *path, GError **error);
+DeimCoco *deim_coco_new (void); /* empty, to be filled: images and categories in ascending order of id */
 void deim_coco_free (DeimCoco *coco);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimCoco, deim_coco_free)
 
@@ -66,6 +67,9 @@ GArray *deim_coco_read_detections (const DeimCoco *coco, const gchar *path, guin
 
 /* Writes such a file: coordinates to three decimals, scores to seven. */
 gboolean deim_coco_write_detections (const DeimCoco *coco, const GArray *detections, const gchar *path, GError **error);
+
+/* Writes annotations: coordinates and areas to three decimals. */
+gboolean deim_coco_write (const DeimCoco *coco, const gchar *path, GError **error);
 
 /* Rounds to what deim_coco_write_detections() writes, so that a file scores exactly as what it was written from. */
 void deim_coco_round_detection (DeimCocoDetection *detection);
