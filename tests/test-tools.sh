@@ -41,10 +41,10 @@ holds () {
 }
 
 expect "no subcommand" 2 "detect " "$deim"
-expect "unknown subcommand" 2 'unknown subcommand "dettect"; there are info, convert, detect, run, eval, bench' "$deim" dettect
+expect "unknown subcommand" 2 'unknown subcommand "dettect"; there are info, convert, detect, run, eval, bench, dataset' "$deim" dettect
 expect "help" 0 "Exit status" "$deim" --help
 expect "version" 0 "^deim [0-9]" "$deim" --version
-for tool in info convert detect run eval bench; do
+for tool in info convert detect run eval bench dataset; do
   expect "$tool --help" 0 "deim $tool " "$deim" $tool --help
   expect "$tool without arguments" 2 "^deim $tool: .*" "$deim" $tool
   expect "$tool with an unknown option" 2 "^deim $tool: .*--nonsense" "$deim" $tool --nonsense
@@ -83,6 +83,38 @@ expect "broken annotations" 1 "broken.json: annotations\[0\]: \"bbox\"\[3\]" \
   "$deim" eval --from-detections "$dir/found.json" --annotations "$dir/broken.json"
 expect "missing annotations" 1 "nowhere.json does not exist" \
   "$deim" eval --from-detections "$dir/found.json" --annotations "$dir/nowhere.json"
+
+expect "synth without a count" 2 "count must be 1 to" "$deim" dataset synth --output "$dir/shapes"
+expect "synth of an unknown split" 2 "use default, hard or sparse" \
+  "$deim" dataset synth --output "$dir/shapes" --count 1 --split easy
+expect "synth" 0 "train  6 pictures of 64 x 96, split default, seed 3, 6 classes" \
+  "$deim" dataset synth --output "$dir/shapes/train" --count 6 --seed 3 --size 64x96
+expect "synth into the same folder" 1 "annotations.json is there already" \
+  "$deim" dataset synth --output "$dir/shapes/train" --count 1
+expect "synth of another split" 0 "val  2 pictures" \
+  "$deim" dataset synth --output "$dir/shapes/val" --count 2 --size 64x96 --split hard
+expect "check of a missing folder" 1 "nowhere is no folder" "$deim" dataset check "$dir/nowhere"
+expect "check without pictures" 0 "^Pictures  *6 in .*train/images, 0 of them" "$deim" dataset check --quick "$dir/shapes"
+holds "its classes" "$dir/out" "^    5  ring  *[0-9]* objects in  *[0-9]* pictures"
+if "$deim" dataset check "$dir/shapes/val" 2>&1 | grep -q "this build cannot read"; then
+  echo "ok $((n += 1)) # SKIP built without gdk-pixbuf"
+else
+  expect "check" 0 "^Sizes  *all 96 x 64" "$deim" dataset check "$dir/shapes"
+  expect "preview" 0 "sheet.png  8 pictures of epoch 4 of 160" \
+    "$deim" dataset preview "$dir/shapes" --output "$dir/sheet.png" --rows 2 --size 64x64
+  expect "preview into no folder" 1 "missing/sheet.png cannot be written" \
+    "$deim" dataset preview "$dir/shapes" --output "$dir/missing/sheet.png" --rows 1 --size 64x64
+  echo "no picture" >"$dir/shapes/train/images/000004.png"
+  expect "check of a broken picture" 1 "000004.png is no picture that can be decoded" \
+    "$deim" dataset check "$dir/shapes"
+  holds "how many" "$dir/err" "1 of 6 pictures cannot be used"
+  expect "preview of a broken picture" 1 "000004.png is no picture" \
+    "$deim" dataset preview "$dir/shapes" --output "$dir/sheet.png" --rows 2 --size 64x64
+fi
+sed 's/"bbox":\[[0-9.]*,/"bbox":[999,/' "$dir/shapes/val/annotations.json" >"$dir/broken.json"
+cp "$dir/broken.json" "$dir/shapes/val/annotations.json"
+expect "check of a broken annotation" 1 'annotations\[0\] (id 1, of 000000.png): "bbox" 999, .* lies outside' \
+  "$deim" dataset check --quick "$dir/shapes/val"
 
 if [ -f "$model" ]; then
   expect "info" 0 "^Architecture  deimv2_atto$" "$deim" info "$model"
