@@ -18,6 +18,8 @@ golden_model_new_of (const gchar *name, const gchar *arch)
     const GoldenParam *p = g_ptr_array_index (set->params->list, i);
     if (p->integer && !g_str_has_suffix (p->name, "reg_scale"))
       continue; /* counters and masks, without which a checkpoint loads */
+    if (g_str_has_suffix (p->name, "decoder.anchors") && !g_str_has_prefix (name, "deimv2_atto"))
+      continue; /* listed for the usual size, computed for the set's */
     DeimShape shape;
     gfloat *values = dict.values.lookup (dict.values.data, p->name, &shape);
     g_assert_nonnull (values);
