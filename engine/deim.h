@@ -95,6 +95,18 @@ DEIM_API const gchar *deim_device_get_name (DeimDevice *device);
  */
 DEIM_API gchar *deim_device_describe (DeimDevice *device);
 
+/** What a device does at most, measured. */
+typedef struct {
+  gdouble gflops; /* fp32 multiplications and additions a second, on registers, in 10^9 */
+  gdouble gbytes; /* bytes read and written a second by copying memory, in 10^9 */
+} DeimDevicePeaks;
+
+/**
+ * deim_device_measure_peaks: runs for some tenths of a second with nothing else
+ * to do on the device, by its own clock where it has one. For rooflines.
+ */
+DEIM_API gboolean deim_device_measure_peaks (DeimDevice *device, DeimDevicePeaks *peaks, GError **error);
+
 /** deim_device_list: the names of all Vulkan devices, in index order. NULL-terminated; empty when there is none. */
 DEIM_API gchar **deim_device_list (GError **error);
 
@@ -205,6 +217,7 @@ typedef struct {
   gchar stage[16]; /* "upload" "preprocess" "backbone" "encoder" "decoder" "postprocess" "readback" */
   gdouble ms;      /* device time, last run */
   gdouble gflop;   /* arithmetic of it, 0 where not counted */
+  gdouble gbyte;   /* its operands and results once, 0 where not counted */
 } DeimProfileEntry;
 
 /* ---------------------------------------------------------------- detector */

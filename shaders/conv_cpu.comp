@@ -3,7 +3,7 @@
 /*
  * conv_cpu: conv.comp (operands, layouts, arithmetic: see there) for devices whose shaders run on a CPU.
  *
- *   w panels [co / (4*CO4)][ CO4 vec4 of bias | steps x 4 (input lane) x CO4 vec4 ], steps a multiple of STEPS (of zeros)
+ *   w panels [co / (4*CO4)][ CO4 vec4 of bias | turns x CO4 x 4*STEPS (step, input lane) vec4 ], zeros after the last step
  *
  * An invocation owns C = 4*CO4 output channels at PX positions, a subgroup apart. A turn of the loop takes STEPS steps:
  *
@@ -18,8 +18,12 @@
  *  - Channels are the outer loop: the PX sums of one channel stay in registers over a whole turn.
  *  - Code of more than some 600 multiply-adds a turn no longer fits the CPU's cache of decoded instructions.
  *  - Loops keep a mask of live lanes, and every accumulator is blended with it once a turn.
- *  - With BROADCAST the weights are parked in an array that is also written at a place known only at run time. That keeps
- *    it in memory, and a broadcast from it is one load instead of two shuffles.
+ *  - The sums live in an array that is also written at a place known only at run time: it stays in memory, and a block of
+ *    channels loads, adds and stores its own. Nothing else is then alive across the loop.
+ *  - With BROADCAST the weights are parked in such an array too: a broadcast from it is one load instead of two shuffles.
+ *    A block's next weights are fetched as soon as it has used the last.
+ *
+ * Unfinished: measured on a pointwise layer (docs/performance.md), its results never compared; the residual is left out.
  */
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -50,14 +54,15 @@ layout (push_constant) uniform Push {
 
 #define C (4 * CO4)
 #define SG int (SUBGROUP)
-#define WEIGHTS (STEPS * 4 * CO4)       /* vec4s of a turn: [step][input lane][co4] */
+#define WEIGHTS (STEPS * 4 * CO4)       /* vec4s of a turn: [co4][step][input lane] */
 #define FETCHES ((WEIGHTS + SG - 1) / SG) /* that each lane makes for them */
+#define PER (4 * STEPS) /* vec4s of a block of channels */
 
 int oy[PX], ox[PX]; /* of the positions */
 float acc[C * PX];
 vec4 xv[STEPS * PX];
 vec4 wv[FETCHES];
-float parked[4 * FETCHES + 1];
+float parked[4 * FETCHES];
 
 /* The float @lane of vec4 @i of the turn's weights. */
 float
@@ -76,7 +81,6 @@ main ()
   int first = int (gl_WorkGroupID.y) * local * PX + int (gl_LocalInvocationIndex);
   int steps = (kernel * kernel * ci4 + STEPS - 1) / STEPS * STEPS;
   int index = panel * (CO4 + steps * 4 * CO4);
-  int never = positions >> 31; /* 0 */
 
   [[unroll]] for (int j = 0; j < PX; j++) {
     int p = min (first + j * local, positions - 1); /* past the end: computed, not stored */
@@ -84,6 +88,7 @@ main ()
     ox[j] = POINTWISE ? p : (p - oy[j] * ow) * stride - pad_left;
     oy[j] = oy[j] * stride - pad_top;
   }
+  acc[positions >> 31] = 0.0;
   [[unroll]] for (int b = 0; b < CO4; b++) {
     vec4 bias = w (index + b);
     [[unroll]] for (int l = 0; l < 4; l++)
@@ -91,6 +96,15 @@ main ()
         acc[(4 * b + l) * PX + j] = bias[l];
   }
   index += CO4;
+  if (BROADCAST) {
+    parked[positions >> 31] = 0.0;
+    [[unroll]] for (int q = 0; q < FETCHES; q++) {
+      vec4 v = w (index + min (q * SG + lane, WEIGHTS - 1));
+      [[unroll]] for (int l = 0; l < 4; l++)
+        parked[4 * q + l] = v[l];
+    }
+    index += WEIGHTS;
+  }
 
   int ky = 0, kx = 0, ci = 0;
   for (int step = 0; step < steps; step += STEPS) {
@@ -118,19 +132,28 @@ main ()
       }
     }
     [[unroll]] for (int q = 0; q < FETCHES; q++) {
-      wv[q] = w (index + min (q * SG + lane, WEIGHTS - 1));
-      if (BROADCAST)
-        [[unroll]] for (int l = 0; l < 4; l++)
-          parked[4 * q + l] = wv[q][l];
-    }
-    if (BROADCAST)
-      parked[4 * FETCHES + never] = 0.0;
-    [[unroll]] for (int c = 0; c < C; c++)
-      [[unroll]] for (int k = 0; k < 4 * STEPS; k++) {
-        float f = weight (k * CO4 + c / 4, c % 4);
+      if (!BROADCAST)
+        wv[q] = w (index + min (q * SG + lane, WEIGHTS - 1));
+      [[unroll]] for (int c = 0; c < C; c++) {
+        if (c / 4 * PER / SG != q)
+          continue;
+        float sum[PX];
         [[unroll]] for (int j = 0; j < PX; j++)
-          acc[c * PX + j] += f * xv[k / 4 * PX + j][k % 4];
+          sum[j] = acc[c * PX + j];
+        [[unroll]] for (int k = 0; k < 4 * STEPS; k++) {
+          float f = weight (c / 4 * PER + k, c % 4);
+          [[unroll]] for (int j = 0; j < PX; j++)
+            sum[j] += f * xv[k / 4 * PX + j][k % 4];
+        }
+        [[unroll]] for (int j = 0; j < PX; j++)
+          acc[c * PX + j] = sum[j];
       }
+      if (BROADCAST) {
+        vec4 v = w (index + min (q * SG + lane, WEIGHTS - 1));
+        [[unroll]] for (int l = 0; l < 4; l++)
+          parked[4 * q + l] = v[l];
+      }
+    }
     index += WEIGHTS;
   }
 
@@ -140,12 +163,7 @@ main ()
       if (p < positions && b < co4) {
         vec4 v = vec4 (acc[4 * c * PX + j], acc[(4 * c + 1) * PX + j], acc[(4 * c + 2) * PX + j],
                        acc[(4 * c + 3) * PX + j]);
-        vec4 other = residual != 0 ? r (at (pr, n, b, p)) : vec4 (0.0);
-        if (residual == 1)
-          v += other;
         v = activate (v, ACT, lo, hi) * scale + shift;
-        if (residual == 2)
-          v += other;
         y (at (py, n, b, p), v);
       }
     }

@@ -8,6 +8,8 @@
 #include "json.h"
 #include "measure.h"
 #include "progress.h"
+#include "roofline.h"
+#include "start.h"
 #include "tool.h"
 
 #include <gst/video/video.h>
@@ -15,9 +17,9 @@
 #include <sys/resource.h>
 
 typedef struct {
-  gchar *size, *frame_size, *format;
+  gchar *size, *frame_size, *format, *roofline;
   gint frames, warmup, in_flight;
-  gboolean json, ops;
+  gboolean json, ops, start, first_frame;
 } BenchOptions;
 
 typedef struct {
@@ -32,6 +34,8 @@ typedef struct {
   gdouble throughput; /* frames a second */
   gdouble cpu_ms;     /* per frame, all threads of the process */
   gdouble host_ms;    /* per frame, the thread that submits and collects */
+  DeimStart start;    /* zeros: not measured */
+  DeimDevicePeaks peaks;
   DeimProfile *profile;
 } Bench;
 
@@ -41,6 +45,7 @@ clear_options (BenchOptions *options)
   g_free (options->size);
   g_free (options->frame_size);
   g_free (options->format);
+  g_free (options->roofline);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (BenchOptions, clear_options)
 
@@ -187,19 +192,29 @@ measure (Bench *bench, DeimModel *model, DeimDevice *device, DeimDetectorOptions
   return timed && warm_up (bench, timed, warmup, error) && measure_profile (bench, timed, frames, error);
 }
 
+/* @amount of milliseconds @ms as 10^9 a second, or a dash where nothing is counted. */
+static void
+print_rate (gdouble amount, gdouble ms)
+{
+  if (amount > 0 && ms > 0)
+    printf (" %8.1f", amount / ms * 1e3);
+  else
+    printf (" %8s", "-");
+}
+
 static void
 print_groups (const gchar *title, const GPtrArray *groups, gdouble total)
 {
-  printf ("\n%-24s %10s %10s %10s %7s %6s %10s\n", title, "median ms", "p10", "p90", "share", "calls", "GFLOP/s");
+  printf ("\n%-24s %10s %10s %10s %7s %6s %8s %8s\n", title, "median ms", "p10", "p90", "share", "calls", "GFLOP/s",
+          "GB/s");
   for (guint i = 0; i < groups->len; i++) {
     const DeimGroup *group = groups->pdata[i];
     DeimSpread spread = deim_spread (group->samples);
     printf ("%-24s %10.3f %10.3f %10.3f %6.1f%% %6u", group->name, spread.median, spread.p10, spread.p90,
             total > 0 ? 100 * spread.median / total : 0, group->dispatches);
-    if (group->gflop > 0 && spread.median > 0)
-      printf (" %10.1f\n", group->gflop / spread.median * 1e3);
-    else
-      printf (" %10s\n", "-");
+    print_rate (group->gflop, spread.median);
+    print_rate (group->gbyte, spread.median);
+    printf ("\n");
   }
 }
 
@@ -214,6 +229,9 @@ print_text (const Bench *bench, guint frames, gboolean ops)
   printf ("Frame       %s %u x %u (height x width), noise\n", deim_format_to_name (bench->frame.format),
           bench->frame.height, bench->frame.width);
   printf ("Set-up      %.0f ms\n", bench->stats.setup_ms);
+  if (bench->start.cold_ms > 0)
+    printf ("Start       cold %.0f ms, warm %.0f ms, from opening the device to the first detections\n",
+            bench->start.cold_ms, bench->start.warm_ms);
   printf ("Network     %u dispatches a frame, arena %.2f MB per frame in flight, weights %.2f MB\n",
           bench->stats.dispatches, (gdouble) bench->stats.arena_bytes / 1e6, (gdouble) bench->stats.weight_bytes / 1e6);
   printf ("Latency     median %.2f ms (p10 %.2f, p90 %.2f, min %.2f, max %.2f) of %u frames, one at a time\n",
@@ -246,6 +264,7 @@ add_groups (JsonBuilder *builder, const gchar *name, const GPtrArray *groups)
     deim_spread_add_json (builder, "ms", &spread);
     deim_json_add_int (builder, "dispatches", group->dispatches);
     deim_json_add_number (builder, "gflop", group->gflop);
+    deim_json_add_number (builder, "gbyte", group->gbyte);
     json_builder_end_object (builder);
   }
   json_builder_end_array (builder);
@@ -268,6 +287,14 @@ print_json (const Bench *bench, guint frames, gboolean ops)
   deim_json_add_int (builder, "frame_width", bench->frame.width);
   deim_json_add_int (builder, "frames", frames);
   deim_json_add_number (builder, "setup_ms", bench->stats.setup_ms);
+  if (bench->start.cold_ms > 0) {
+    deim_json_add_number (builder, "start_cold_ms", bench->start.cold_ms);
+    deim_json_add_number (builder, "start_warm_ms", bench->start.warm_ms);
+  }
+  if (bench->peaks.gflops > 0) {
+    deim_json_add_number (builder, "peak_gflops", bench->peaks.gflops);
+    deim_json_add_number (builder, "peak_gbytes", bench->peaks.gbytes);
+  }
   deim_json_add_int (builder, "dispatches", bench->stats.dispatches);
   deim_json_add_int (builder, "arena_bytes", (gint64) bench->stats.arena_bytes);
   deim_json_add_int (builder, "weight_bytes", (gint64) bench->stats.weight_bytes);
@@ -286,19 +313,43 @@ print_json (const Bench *bench, guint frames, gboolean ops)
   puts (text);
 }
 
+/* The picture of the profile, with the device's peaks measured now. */
+static gboolean
+draw_roofline (Bench *bench, DeimDevice *device, const gchar *path, GError **error)
+{
+  deim_progress_update ("measuring what %s can do", bench->device);
+  g_autofree gchar *title =
+      g_strdup_printf ("%s, %u x %u, on %s", bench->arch, bench->height, bench->width, bench->device);
+  return deim_device_measure_peaks (device, &bench->peaks, error) &&
+         deim_roofline_write (path, title, bench->profile, &bench->peaks, error);
+}
+
+/* What a child of deim_start_measure() does. */
 static int
-bench_model (const BenchOptions *options, const DeimToolOptions *shared, const gchar *path)
+print_first_frame (Bench *bench, DeimModel *model, const DeimToolOptions *shared, const DeimDetectorOptions *settings)
+{
+  g_autoptr (GError) error = NULL;
+  gint64 start = g_get_monotonic_time ();
+  g_autoptr (DeimDevice) device = deim_device_open (shared->device, &error);
+  g_autoptr (DeimDetector) detector = device ? deim_detector_new (model, device, settings, &error) : NULL;
+
+  if (!detector || !run_frame (bench, detector, &error))
+    return deim_tool_fail ("%s", error->message);
+  printf ("%.3f\n", (gdouble) (g_get_monotonic_time () - start) / 1e3);
+  return DEIM_EXIT_OK;
+}
+
+static int
+bench_model (const BenchOptions *options, const DeimToolOptions *shared, const gchar *path, gchar **argv)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (DeimModel) model = deim_tool_load_model (path, shared, &error);
-  g_autoptr (DeimDevice) device = model ? deim_device_open (shared->device, &error) : NULL;
   g_auto (Bench) bench = { .precision = shared->precision_name ? shared->precision_name : "auto" };
 
-  if (!device)
+  if (!model)
     return deim_tool_fail ("%s", error->message);
   const DeimModelInfo *info = deim_model_get_info (model);
   bench.arch = g_strdup (info->arch);
-  bench.device = g_strdup (deim_device_get_name (device));
   bench.height = info->input_height;
   bench.width = info->input_width;
   if (options->size && !deim_tool_parse_size (options->size, &bench.height, &bench.width))
@@ -316,7 +367,19 @@ bench_model (const BenchOptions *options, const DeimToolOptions *shared, const g
     .width = bench.width,
     .precision = shared->precision,
   };
-  gboolean ok = measure (&bench, model, device, settings, (guint) options->frames, (guint) options->warmup, &error);
+  if (options->first_frame)
+    return print_first_frame (&bench, model, shared, &settings);
+  if (options->start) {
+    deim_progress_update ("starting cold, then warm");
+    if (!deim_start_measure ((const gchar *const *) argv, &bench.start, &error))
+      return deim_tool_fail ("%s", error->message);
+  }
+  g_autoptr (DeimDevice) device = deim_device_open (shared->device, &error);
+  if (!device)
+    return deim_tool_fail ("%s", error->message);
+  bench.device = g_strdup (deim_device_get_name (device));
+  gboolean ok = measure (&bench, model, device, settings, (guint) options->frames, (guint) options->warmup, &error) &&
+                (!options->roofline || draw_roofline (&bench, device, options->roofline, &error));
   deim_progress_clear ();
   if (!ok)
     return deim_tool_fail ("%s", error->message);
@@ -342,6 +405,10 @@ run (gchar **argv)
     { "in-flight", 0, 0, G_OPTION_ARG_INT, &options.in_flight, "Frames under way for the throughput (default: 2)",
       "N" },
     { "ops", 0, 0, G_OPTION_ARG_NONE, &options.ops, "List every dispatch", NULL },
+    { "roofline", 0, 0, G_OPTION_ARG_FILENAME, &options.roofline,
+      "Draw every dispatch under the roof of the device's measured peaks", "FILE.svg" },
+    { "start", 0, 0, G_OPTION_ARG_NONE, &options.start, "Measure a cold and a warm start, too", NULL },
+    { "first-frame", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &options.first_frame, NULL, NULL },
     { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print everything as one line of JSON", NULL },
     { NULL },
   };
@@ -355,7 +422,7 @@ run (gchar **argv)
     return deim_tool_misuse ("--frames must be 1 to 1000000, --warmup 0 to 1000000");
   if (options.in_flight < 0 || options.in_flight > 16)
     return deim_tool_misuse ("--in-flight must be 1 to 16");
-  return bench_model (&options, &shared, arguments[0]);
+  return bench_model (&options, &shared, arguments[0], argv);
 }
 
 const DeimTool deim_tool_bench = {
@@ -366,6 +433,8 @@ const DeimTool deim_tool_bench = {
              "All times in milliseconds; p10 and p90 have a tenth of the frames below and above. Latency is from\n"
              "handing over a frame to holding its detections with nothing else under way. CPU time counts user and\n"
              "system time of all threads of the process, which on a CPU device (lavapipe) includes the device.\n"
-             "Stages and kinds are measured on the device, in frames of their own, with timestamps.\n",
+             "Stages and kinds are measured on the device, in frames of their own, with timestamps. GB/s count every\n"
+             "operand and result once. A start is from opening the device to the first detections; a cold one has no\n"
+             "caches, the driver's included.\n",
   .run = run,
 };

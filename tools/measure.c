@@ -100,6 +100,7 @@ count_entry (DeimGroup *group, const DeimProfileEntry *entry, gboolean first_fra
   if (first_frame) {
     group->dispatches++;
     group->gflop += entry->gflop;
+    group->gbyte += entry->gbyte;
   }
 }
 

@@ -35,7 +35,38 @@ fuse_epilogue (DeimRewrite *rewrite, DeimNode *conv)
   return TRUE;
 }
 
-/* norm (a + b): the norm adds. */
+/* conv (a + b), 1x1: the convolution adds. Not what several read: it would be added as often. */
+static gboolean
+fuse_addend (DeimRewrite *rewrite, DeimNode *conv)
+{
+  DeimNode *add = conv->in[0]->producer;
+  const DeimConvAttrs *attrs = &conv->attrs.conv;
+  gboolean pointwise = conv->in[1]->shape.h == 1 && attrs->groups == 1 && attrs->stride == 1 &&
+                       attrs->pad_top + attrs->pad_left + attrs->pad_bottom + attrs->pad_right == 0;
+  if (!pointwise || deim_conv_addend (conv) || !deim_node_is (add, "add") || deim_rewrite_only_reader (rewrite, add->out[0]) != conv)
+    return FALSE;
+  DeimShape a = add->in[0]->shape, b = add->in[1]->shape;
+  if (b.n != 1 && b.n != a.n)
+    return FALSE;
+  b.n = a.n;
+  if (!deim_shape_equal (a, b))
+    return FALSE;
+  conv->in[0] = add->in[0];
+  conv->in[4] = add->in[1];
+  conv->n_in = 5;
+  deim_rewrite_begin (rewrite, rewrite->graph);
+  return TRUE;
+}
+
+/* Whether @node is a product of two tensors of one shape that @reader alone reads. */
+static gboolean
+is_gated (const DeimRewrite *rewrite, const DeimNode *node, const DeimNode *reader)
+{
+  return deim_node_is (node, "mul") && deim_rewrite_only_reader (rewrite, node->out[0]) == reader &&
+         deim_shape_equal (node->in[0]->shape, node->in[1]->shape);
+}
+
+/* norm (a + b): the norm adds. norm (a * g + b * h): it multiplies, too. */
 static gboolean
 fuse_into_norm (DeimRewrite *rewrite, DeimNode *norm)
 {
@@ -43,9 +74,13 @@ fuse_into_norm (DeimRewrite *rewrite, DeimNode *norm)
   if (norm->in[3] || !deim_node_is (add, "add") || deim_rewrite_only_reader (rewrite, add->out[0]) != norm ||
       !deim_shape_equal (add->in[0]->shape, add->in[1]->shape))
     return FALSE;
-  norm->in[0] = add->in[0];
-  norm->in[3] = add->in[1];
-  norm->n_in = 4;
+  const DeimNode *a = add->in[0]->producer, *b = add->in[1]->producer;
+  gboolean gated = a != b && is_gated (rewrite, a, add) && is_gated (rewrite, b, add);
+  norm->in[0] = gated ? a->in[0] : add->in[0];
+  norm->in[3] = gated ? b->in[0] : add->in[1];
+  norm->in[4] = gated ? a->in[1] : NULL;
+  norm->in[5] = gated ? b->in[1] : NULL;
+  norm->n_in = gated ? 6 : 4;
   deim_rewrite_begin (rewrite, rewrite->graph);
   return TRUE;
 }
@@ -100,7 +135,7 @@ static gboolean
 fuse_node (DeimRewrite *rewrite, DeimNode *node)
 {
   if (deim_node_is (node, "conv2d"))
-    return fuse_epilogue (rewrite, node);
+    return fuse_epilogue (rewrite, node) || fuse_addend (rewrite, node);
   if (deim_node_is (node, "layer_norm") || deim_node_is (node, "rms_norm"))
     return fuse_into_norm (rewrite, node);
   if (deim_node_is (node, "upsample2x"))

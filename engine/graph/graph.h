@@ -153,6 +153,14 @@ struct _DeimNode {
   guint id;
 };
 
+/* What a convolution adds to its input before it multiplies, of the input's shape or with n = 1; NULL: nothing. Put
+ * there by fuse.c. */
+static inline DeimTensor *
+deim_conv_addend (const DeimNode *conv)
+{
+  return conv->n_in > 4 ? conv->in[4] : NULL;
+}
+
 /* ------------------------------------------------------------------ graph */
 
 /*

@@ -4,7 +4,9 @@
  * over tokens, the linear layer (torch.nn.functional.linear).
  *
  * Operands: in[0] x [n, ic, h, w], in[1] weight [oc, ic/groups, k, k],
- * in[2] bias [oc] or NULL, in[3] residual of the output's shape or NULL.
+ * in[2] bias [oc] or NULL, in[3] residual of the output's shape or NULL,
+ * in[4] (1x1 only) what is added to x first, of x's shape or with n = 1, or
+ * NULL. The last two are put there by fuse.c.
  */
 #include "engine/ops/util.h"
 #include <string.h>
@@ -73,11 +75,25 @@ sum_row (const Geometry *g, const gfloat *x, const gfloat *w, gint oy, gint x0, 
     }
 }
 
+/* x + addend, which repeats over the batch where it has one entry. */
+static gfloat *
+add_first (const DeimNode *node, const DeimOperands *operands)
+{
+  const DeimTensor *addend = deim_conv_addend (node);
+  gsize size = deim_shape_size (node->in[0]->shape), period = deim_shape_size (addend->shape);
+  gfloat *sum = g_new (gfloat, size);
+  for (gsize i = 0; i < size; i++)
+    sum[i] = operands->in[0][i] + operands->in[4][i % period];
+  return sum;
+}
+
 static void
 conv2d_reference (const DeimNode *node, const DeimOperands *operands)
 {
   const DeimConvAttrs *a = &node->attrs.conv;
   DeimShape in = node->in[0]->shape, out = node->out[0]->shape;
+  g_autofree gfloat *sum = deim_conv_addend (node) ? add_first (node, operands) : NULL;
+  const gfloat *input = sum ? sum : operands->in[0];
   Geometry g = { .ic = in.c / a->groups,
                  .ih = in.h,
                  .iw = in.w,
@@ -99,7 +115,7 @@ conv2d_reference (const DeimNode *node, const DeimOperands *operands)
   for (gint n = 0; n < out.n; n++)
     for (gint oc = 0; oc < out.c; oc++) {
       gint group = oc / g.oc;
-      const gfloat *x = operands->in[0] + ((gsize) n * (gsize) in.c + (gsize) group * (gsize) g.ic) * in_plane;
+      const gfloat *x = input + ((gsize) n * (gsize) in.c + (gsize) group * (gsize) g.ic) * in_plane;
       const gfloat *w = operands->in[1] + (gsize) oc * kernel;
       gdouble bias = operands->in[2] ? operands->in[2][oc] : 0;
       gsize plane = ((gsize) n * (gsize) out.c + (gsize) oc) * out_plane;
@@ -135,6 +151,7 @@ conv2d_channels (const DeimNode *node, DeimChannelSolver *solver)
     deim_channels_same (solver, node->in[0], node->out[0]);
   if (node->n_in > 3 && node->in[3])
     deim_channels_same (solver, node->in[3], node->out[0]);
+  deim_channels_same (solver, node->in[0], deim_conv_addend (node));
 }
 
 static void
