@@ -191,17 +191,23 @@ keep_connection (GstDeimBroker *broker, GError **error)
   return going;
 }
 
+/* Trying again does not mend it. */
+static gboolean
+is_for_good (const GError *error)
+{
+  return g_error_matches (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_AUTHORIZED) ||
+         g_error_matches (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS);
+}
+
 /* Says why there is no connection, once; whether to try again. */
 static gboolean
 report_outage (GstDeimBroker *broker, const GError *error)
 {
   const gchar *address = gst_deim_mqtt_link_get_address (broker->link);
-  gboolean for_good = g_error_matches (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_AUTHORIZED) ||
-                      g_error_matches (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS);
   GstDeimBrokerStats stats;
   gst_deim_broker_get_stats (broker, &stats);
   GST_INFO_OBJECT (broker->owner, "no connection to %s: %s", address, error->message);
-  if (for_good && stats.connections == 0) {
+  if (is_for_good (error) && stats.connections == 0) {
     g_mutex_lock (&broker->lock);
     broker->refused = TRUE;
     g_cond_broadcast (&broker->arrived);
@@ -245,14 +251,15 @@ run (gpointer data)
   gint pause = FIRST_PAUSE;
   for (;;) {
     g_autoptr (GError) error = NULL;
-    guint64 before = broker->stats.connections; /* written by this thread alone */
+    gint64 began = g_get_monotonic_time ();
     if (keep_connection (broker, &error))
       return NULL;
-    if (broker->stats.connections == before && gst_deim_mqtt_link_has_other (broker->link))
+    if (gst_deim_mqtt_link_has_other (broker->link) && !is_for_good (error))
       continue;
     if (!report_outage (broker, error))
       return NULL;
-    if (broker->stats.connections != before)
+    /* One that held for a while. A broker that accepts us and hangs up at once is not asked again at once. */
+    if (g_get_monotonic_time () - began > LAST_PAUSE * G_TIME_SPAN_MILLISECOND)
       pause = FIRST_PAUSE;
     wait_before_retry (broker, pause);
     pause = MIN (2 * pause, LAST_PAUSE);

@@ -130,6 +130,9 @@ set_failure (GstDeimMqttLink *link, gint code, gint number, GError **error)
   if (code == MOSQ_ERR_CONN_LOST && !link->up)
     return set_error (error, kind, "it hung up without a word",
                       "check that port is one for MQTT and whether it wants TLS");
+  if (code == MOSQ_ERR_CONN_LOST)
+    return set_error (error, kind, mosquitto_strerror (code),
+                      "check that the broker runs, and that no other client has the same client-id");
   if (code == MOSQ_ERR_ERRNO)
     return set_error (error, kind, g_strerror (number), "check host and port, and that the broker runs");
   return set_error (error, kind, mosquitto_strerror (code), "check that the broker runs");
@@ -270,9 +273,9 @@ find_families (GstDeimMqttLink *link, GCancellable *cancellable, GError **error)
   g_autoptr (GResolver) resolver = g_resolver_get_default ();
   g_autoptr (GError) unknown = NULL;
   GList *addresses = g_resolver_lookup_by_name (resolver, link->host, cancellable, &unknown);
+  link->n_families = 0;
   if (!addresses)
     return set_error (error, GST_RESOURCE_ERROR_NOT_FOUND, unknown->message, "check host and the network");
-  link->n_families = 0;
   for (GList *item = addresses; item; item = item->next) {
     GSocketFamily family = g_inet_address_get_family (item->data);
     if (link->n_families == 0 || (link->n_families == 1 && link->families[0] != family))
