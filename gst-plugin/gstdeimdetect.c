@@ -123,10 +123,18 @@ gst_deim_detect_start (GstBaseTransform *base)
   g_autofree gchar *labels_file = g_strdup (self->settings.labels_file);
   g_autofree gchar *device = g_strdup (self->settings.device);
   g_autofree gchar *cache_dir = g_strdup (self->settings.cache_dir);
-  GstDeimEngineKey key = { model, labels_file, device, cache_dir, self->settings.precision };
-  DeimDetectorOptions options = { .in_flight = self->settings.in_flight,
-                                  .max_detections = self->settings.max_detections,
-                                  .resize = self->settings.resize };
+  g_autofree gchar *instance_id = g_strdup (self->settings.model_instance_id);
+  GstDeimEngineKey key = { .model = model,
+                           .labels_file = labels_file,
+                           .device = device,
+                           .cache_dir = cache_dir,
+                           .instance_id = instance_id,
+                           .precision = self->settings.precision,
+                           .max_detections = self->settings.max_detections,
+                           .batch_size = self->settings.batch_size,
+                           .batch_timeout = self->settings.batch_timeout };
+  guint in_flight = self->settings.in_flight;
+  DeimResize resize = self->settings.resize;
   GST_OBJECT_UNLOCK (self);
 
   if (!model || !*model) {
@@ -140,7 +148,7 @@ gst_deim_detect_start (GstBaseTransform *base)
   self->engine = gst_deim_engine_new (&key, &error);
   if (self->engine) {
     doing = "making the network ready for the device";
-    self->detector = gst_deim_engine_new_detector (self->engine, &options, &error);
+    self->detector = gst_deim_engine_new_detector (self->engine, in_flight, resize, &error);
   }
   if (self->detector) {
     doing = "reading the properties";

@@ -31,12 +31,12 @@ typedef struct {
 
 /* The properties. Strings are owned. */
 typedef struct {
-  gchar *model, *device, *cache_dir, *labels_file, *class_thresholds, *classes, *region;
+  gchar *model, *model_instance_id, *device, *cache_dir, *labels_file, *class_thresholds, *classes, *region;
   DeimPrecision precision;
   DeimResize resize;
   GstDeimMetaMode meta;
   gdouble threshold;
-  guint max_detections, inference_interval, in_flight;
+  guint max_detections, inference_interval, in_flight, batch_size, batch_timeout;
   gboolean qos, pass_through, post_messages;
 } GstDeimSettings;
 
@@ -49,6 +49,8 @@ typedef struct {
   guint64 told;           /* QoS messages: frames that were late or met with overload, also those still inside */
   GstClockTime inference; /* submission to result, moving average; 0: not known yet */
   GstClockTime slowest;   /* the same, of the slowest lately */
+  guint64 batches;        /* of the shared engine, of all streams, when the last result came */
+  guint64 batch_frames;   /* the frames in them */
 } GstDeimCounts;
 
 /* A frame inside the element. */

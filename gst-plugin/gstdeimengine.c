@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * gstdeimengine.c - weak tables of models and devices, and engine errors as bus messages.
+ * gstdeimengine.c - weak tables of models, devices and networks, and engine errors as bus messages.
  */
 #include "gstdeimengine.h"
 
@@ -9,7 +9,8 @@
 /* One shared object. It stands in its pool's table for as long as somebody uses it; a forgotten one lives on for its
  * present users only. */
 typedef struct {
-  gchar *key;
+  gchar *name;
+  gchar *settings; /* that its users agree about: lines of "name=value" */
   gpointer object;
   guint users;
   gboolean forgotten;
@@ -17,37 +18,64 @@ typedef struct {
 
 typedef struct {
   GMutex lock;
-  GHashTable *table; /* key -> Shared, borrowed; NULL while empty */
+  GHashTable *table; /* name -> Shared, borrowed; NULL while empty */
   GDestroyNotify destroy;
 } Pool;
 
 struct _GstDeimEngine {
   Shared *model;
   Shared *device;
-  DeimPrecision precision;
+  Shared *network; /* a DeimEngine; NULL before the first detector */
+  gchar *instance_id;
+  gchar *settings;
+  DeimDetectorOptions options;
 };
 
-typedef gpointer (*CreateFunc) (const GstDeimEngineKey *key, GError **error);
+typedef gpointer (*CreateFunc) (gconstpointer what, GError **error);
 
 static Pool models = { .destroy = (GDestroyNotify) deim_model_unref };
 static Pool devices = { .destroy = (GDestroyNotify) deim_device_unref };
+static Pool networks = { .destroy = (GDestroyNotify) deim_engine_unref };
 
-/* Creating happens under the lock: two elements that want the same object at the same time must not load it twice. */
+/* The first line in which the settings differ, said so that a user knows which property to change. */
+static void
+set_disagreement (const Shared *shared, const gchar *settings, GError **error)
+{
+  g_auto (GStrv) theirs = g_strsplit (shared->settings, "\n", -1), ours = g_strsplit (settings, "\n", -1);
+  guint i = 0;
+  while (theirs[i] && ours[i] && g_str_equal (theirs[i], ours[i]))
+    i++;
+  g_set_error (
+      error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
+      "the engine model-instance-id=%s of another element has %s, this element wants %s: elements of one id need "
+      "the same settings of the network; make them equal, or give this element another id",
+      shared->name, theirs[i] ? theirs[i] : "none", ours[i] ? ours[i] : "none");
+}
+
+/*
+ * Finds or creates what is called @name. Creating happens under the lock: two elements that want the same object at the
+ * same time must not load it twice.
+ */
 static Shared *
-pool_take (Pool *pool, const gchar *name, CreateFunc create, const GstDeimEngineKey *key, GError **error)
+pool_take (Pool *pool, const gchar *name, const gchar *settings, CreateFunc create, gconstpointer what, GError **error)
 {
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&pool->lock);
   Shared *shared = pool->table ? g_hash_table_lookup (pool->table, name) : NULL;
+  if (shared && !g_str_equal (shared->settings, settings)) {
+    set_disagreement (shared, settings, error);
+    return NULL;
+  }
   if (!shared) {
-    gpointer object = create (key, error);
+    gpointer object = create (what, error);
     if (!object)
       return NULL;
     shared = g_new0 (Shared, 1);
-    shared->key = g_strdup (name);
+    shared->name = g_strdup (name);
+    shared->settings = g_strdup (settings);
     shared->object = object;
     if (!pool->table)
       pool->table = g_hash_table_new (g_str_hash, g_str_equal);
-    g_hash_table_insert (pool->table, shared->key, shared);
+    g_hash_table_insert (pool->table, shared->name, shared);
   }
   shared->users++;
   return shared;
@@ -59,7 +87,7 @@ pool_forget_unlocked (Pool *pool, Shared *shared)
   if (shared->forgotten)
     return;
   shared->forgotten = TRUE;
-  g_hash_table_remove (pool->table, shared->key);
+  g_hash_table_remove (pool->table, shared->name);
   if (g_hash_table_size (pool->table) == 0)
     g_clear_pointer (&pool->table, g_hash_table_unref);
 }
@@ -75,55 +103,81 @@ pool_give (Pool *pool, Shared *shared)
     return;
   pool_forget_unlocked (pool, shared);
   pool->destroy (shared->object);
-  g_free (shared->key);
+  g_free (shared->name);
+  g_free (shared->settings);
   g_free (shared);
 }
 
-static gpointer
-create_model (const GstDeimEngineKey *key, GError **error)
+static void
+pool_forget (Pool *pool, Shared *shared)
 {
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&pool->lock);
+  if (shared)
+    pool_forget_unlocked (pool, shared);
+}
+
+static gpointer
+create_model (gconstpointer what, GError **error)
+{
+  const GstDeimEngineKey *key = what;
   DeimModelOptions options = { .labels_file = key->labels_file };
   return deim_model_load (key->model, &options, error);
 }
 
 static gpointer
-create_device (const GstDeimEngineKey *key, GError **error)
+create_device (gconstpointer what, GError **error)
 {
+  const GstDeimEngineKey *key = what;
   return deim_device_open_full (key->device, key->cache_dir, error);
+}
+
+static gpointer
+create_network (gconstpointer what, GError **error)
+{
+  const GstDeimEngine *engine = what;
+  return deim_engine_new (engine->model->object, engine->device->object, &engine->options, error);
 }
 
 /* A file under the same name is another model once its size or time has changed. */
 static void
-append_file (GString *name, const gchar *path)
+append_file (GString *settings, const gchar *property, const gchar *path)
 {
   GStatBuf info = { 0 };
   if (path && g_stat (path, &info) != 0)
     info.st_size = -1;
-  g_string_append_printf (name, "%s\n%" G_GINT64_FORMAT " %" G_GINT64_FORMAT ".%ld\n", path ? path : "",
-                          (gint64) info.st_size, (gint64) info.st_mtim.tv_sec, (long) info.st_mtim.tv_nsec);
+  g_string_append_printf (settings, "%s=%s\nthe file of %s=%" G_GINT64_FORMAT " bytes of %" G_GINT64_FORMAT ".%09ld\n",
+                          property, path ? path : "", property, (gint64) info.st_size, (gint64) info.st_mtim.tv_sec,
+                          (long) info.st_mtim.tv_nsec);
 }
 
 GstDeimEngine *
 gst_deim_engine_new (const GstDeimEngineKey *key, GError **error)
 {
-  g_autoptr (GString) model_name = g_string_new (NULL);
-  append_file (model_name, key->model);
-  append_file (model_name, key->labels_file);
-
-  Shared *model = pool_take (&models, model_name->str, create_model, key, error);
+  static const gchar *const precisions[] = { "auto", "fp32", "fp16" };
+  g_autoptr (GString) settings = g_string_new (NULL);
+  append_file (settings, "model", key->model);
+  append_file (settings, "labels-file", key->labels_file);
+  Shared *model = pool_take (&models, settings->str, settings->str, create_model, key, error);
   if (!model)
     return NULL;
-  g_autofree gchar *device_name =
-      g_strdup_printf ("%s\n%s", key->device ? key->device : "", key->cache_dir ? key->cache_dir : "");
-  Shared *device = pool_take (&devices, device_name, create_device, key, error);
+  g_autofree gchar *place = g_strdup_printf ("device=%s\ncache-dir=%s\n", key->device ? key->device : "",
+                                             key->cache_dir ? key->cache_dir : "");
+  Shared *device = pool_take (&devices, place, place, create_device, key, error);
   if (!device) {
     pool_give (&models, model);
     return NULL;
   }
+  g_string_append_printf (settings, "%sprecision=%s\nmax-detections=%u\nbatch-size=%u\nbatch-timeout=%u\n", place,
+                          precisions[key->precision], key->max_detections, key->batch_size, key->batch_timeout);
   GstDeimEngine *engine = g_new0 (GstDeimEngine, 1);
   engine->model = model;
   engine->device = device;
-  engine->precision = key->precision;
+  engine->instance_id = g_strdup (key->instance_id);
+  engine->settings = g_string_free (g_steal_pointer (&settings), FALSE);
+  engine->options = (DeimDetectorOptions){ .precision = key->precision,
+                                           .max_detections = key->max_detections,
+                                           .batch = key->batch_size,
+                                           .batch_timeout = key->batch_timeout };
   return engine;
 }
 
@@ -132,8 +186,11 @@ gst_deim_engine_free (GstDeimEngine *engine)
 {
   if (!engine)
     return;
+  pool_give (&networks, engine->network);
   pool_give (&models, engine->model);
   pool_give (&devices, engine->device);
+  g_free (engine->instance_id);
+  g_free (engine->settings);
   g_free (engine);
 }
 
@@ -150,18 +207,22 @@ gst_deim_engine_get_device (GstDeimEngine *engine)
 }
 
 DeimDetector *
-gst_deim_engine_new_detector (GstDeimEngine *engine, const DeimDetectorOptions *options, GError **error)
+gst_deim_engine_new_detector (GstDeimEngine *engine, guint in_flight, DeimResize resize, GError **error)
 {
-  DeimDetectorOptions own = *options;
-  own.precision = engine->precision;
-  return deim_detector_new (engine->model->object, engine->device->object, &own, error);
+  gboolean named = engine->instance_id && *engine->instance_id;
+  if (!engine->network)
+    engine->network = pool_take (&networks, named ? engine->instance_id : engine->settings, engine->settings,
+                                 create_network, engine, error);
+  if (!engine->network)
+    return NULL;
+  return deim_engine_add_detector (engine->network->object, in_flight, resize, error);
 }
 
 void
 gst_deim_engine_forget_device (GstDeimEngine *engine)
 {
-  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&devices.lock);
-  pool_forget_unlocked (&devices, engine->device);
+  pool_forget (&devices, engine->device);
+  pool_forget (&networks, engine->network);
 }
 
 typedef struct {

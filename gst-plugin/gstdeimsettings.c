@@ -14,11 +14,15 @@
 #define DEFAULT_MAX_DETECTIONS     300
 #define DEFAULT_INFERENCE_INTERVAL 1
 #define DEFAULT_IN_FLIGHT          2
+#define DEFAULT_BATCH_SIZE         0
+#define DEFAULT_BATCH_TIMEOUT      0
 #define DEFAULT_QOS                TRUE
 #define DEFAULT_PASS_THROUGH       FALSE
 #define DEFAULT_POST_MESSAGES      FALSE
 
-#define MAX_DETECTIONS 10000
+#define MAX_DETECTIONS    10000
+#define MAX_BATCH_SIZE    16 /* the engine's */
+#define MAX_BATCH_TIMEOUT 10000
 
 enum {
   PROP_0,
@@ -40,6 +44,9 @@ enum {
   PROP_PASS_THROUGH,
   PROP_CACHE_DIR,
   PROP_POST_MESSAGES,
+  PROP_MODEL_INSTANCE_ID,
+  PROP_BATCH_SIZE,
+  PROP_BATCH_TIMEOUT,
 };
 
 /**
@@ -96,6 +103,8 @@ gst_deim_settings_init (GstDeimDetect *self)
     .max_detections = DEFAULT_MAX_DETECTIONS,
     .inference_interval = DEFAULT_INFERENCE_INTERVAL,
     .in_flight = DEFAULT_IN_FLIGHT,
+    .batch_size = DEFAULT_BATCH_SIZE,
+    .batch_timeout = DEFAULT_BATCH_TIMEOUT,
     .qos = DEFAULT_QOS,
     .pass_through = DEFAULT_PASS_THROUGH,
     .post_messages = DEFAULT_POST_MESSAGES,
@@ -107,6 +116,7 @@ gst_deim_settings_clear (GstDeimDetect *self)
 {
   GstDeimSettings *settings = &self->settings;
   g_clear_pointer (&settings->model, g_free);
+  g_clear_pointer (&settings->model_instance_id, g_free);
   g_clear_pointer (&settings->device, g_free);
   g_clear_pointer (&settings->cache_dir, g_free);
   g_clear_pointer (&settings->labels_file, g_free);
@@ -121,6 +131,8 @@ string_setting (GstDeimSettings *settings, guint id)
   switch (id) {
   case PROP_MODEL:
     return &settings->model;
+  case PROP_MODEL_INSTANCE_ID:
+    return &settings->model_instance_id;
   case PROP_DEVICE:
     return &settings->device;
   case PROP_CACHE_DIR:
@@ -166,6 +178,12 @@ set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
   case PROP_IN_FLIGHT:
     settings->in_flight = g_value_get_uint (value);
     break;
+  case PROP_BATCH_SIZE:
+    settings->batch_size = g_value_get_uint (value);
+    break;
+  case PROP_BATCH_TIMEOUT:
+    settings->batch_timeout = g_value_get_uint (value);
+    break;
   case PROP_RESIZE:
     settings->resize = (DeimResize) g_value_get_enum (value);
     break;
@@ -202,7 +220,8 @@ make_stats (GstDeimDetect *self)
       skipped[GST_DEIM_SKIP_LATE], "skipped-overload", G_TYPE_UINT64, skipped[GST_DEIM_SKIP_OVERLOAD], "skipped-region",
       G_TYPE_UINT64, skipped[GST_DEIM_SKIP_REGION], "passed-through", G_TYPE_UINT64, skipped[GST_DEIM_SKIP_OFF],
       "discarded", G_TYPE_UINT64, counts->discarded, "detections", G_TYPE_UINT64, counts->detections, "inference-time",
-      G_TYPE_UINT64, counts->inference, "latency", G_TYPE_UINT64, self->latency, NULL);
+      G_TYPE_UINT64, counts->inference, "latency", G_TYPE_UINT64, self->latency, "batches", G_TYPE_UINT64,
+      counts->batches, "batch-frames", G_TYPE_UINT64, counts->batch_frames, NULL);
 }
 
 static void
@@ -230,6 +249,12 @@ get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
     break;
   case PROP_IN_FLIGHT:
     g_value_set_uint (value, settings->in_flight);
+    break;
+  case PROP_BATCH_SIZE:
+    g_value_set_uint (value, settings->batch_size);
+    break;
+  case PROP_BATCH_TIMEOUT:
+    g_value_set_uint (value, settings->batch_timeout);
     break;
   case PROP_RESIZE:
     g_value_set_enum (value, (gint) settings->resize);
@@ -464,7 +489,8 @@ gst_deim_settings_install (GObjectClass *klass)
    *
    * Counts since the element started: frames, inferred, skipped-interval, skipped-late, skipped-overload,
    * skipped-region, passed-through, discarded, detections; inference-time (moving average from submission to result)
-   * and latency, in nanoseconds.
+   * and latency, in nanoseconds; batches that the shared engine has computed, and batch-frames, the frames of all
+   * elements in them.
    *
    * Since: 0.1
    */
@@ -506,6 +532,50 @@ gst_deim_settings_install (GObjectClass *klass)
       g_param_spec_boolean ("post-messages", "Post messages",
                             "Post what is found in each inferred frame as an element message \"deim-detections\"",
                             DEFAULT_POST_MESSAGES, live));
+
+  /**
+   * GstDeimDetect:model-instance-id:
+   *
+   * Elements of a process whose settings of the network are equal (model, labels-file, device, cache-dir, precision,
+   * max-detections, batch-size, batch-timeout) share one engine: weights, memory and batches. With an id they share it
+   * with elements of the same id only, which then must have the same settings.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (
+      klass, PROP_MODEL_INSTANCE_ID,
+      g_param_spec_string ("model-instance-id", "Model instance",
+                           "Elements with the same id share one engine, and with no others; unset shares it with all "
+                           "elements of equal settings",
+                           NULL, ready));
+  /**
+   * GstDeimDetect:batch-size:
+   *
+   * How many frames, of all elements that share the engine, are computed together at most. 0 is as many as there are
+   * elements, up to 8, on devices that gain by it, and 1 on others. A batch is made of what is there: it needs not be
+   * full.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (
+      klass, PROP_BATCH_SIZE,
+      g_param_spec_uint ("batch-size", "Batch size",
+                         "Frames of all streams of the engine computed together at most; 0 is what suits the device "
+                         "and the number of streams",
+                         0, MAX_BATCH_SIZE, DEFAULT_BATCH_SIZE, ready));
+  /**
+   * GstDeimDetect:batch-timeout:
+   *
+   * For how long an idle device waits for more frames than it has. 0, the default, never waits: batches grow by
+   * themselves when the device is busy. What is longer than a frame of a live stream makes it skip inferences.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property (
+      klass, PROP_BATCH_TIMEOUT,
+      g_param_spec_uint ("batch-timeout", "Batch timeout",
+                         "Milliseconds for which an idle device waits for a batch to fill; 0 never waits", 0,
+                         MAX_BATCH_TIMEOUT, DEFAULT_BATCH_TIMEOUT, ready));
 
   gst_type_mark_as_plugin_api (GST_TYPE_DEIM_PRECISION, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DEIM_RESIZE, 0);

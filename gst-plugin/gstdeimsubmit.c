@@ -163,6 +163,12 @@ gst_deim_submit_collect (GstDeimDetect *self, GstDeimPending *frame)
     frame->skip = GST_DEIM_SKIP_OFF; /* the ticket is used up */
     return engine_failed (self, error, "collecting an inference");
   }
+  DeimDetectorStats stats;
+  deim_detector_get_stats (self->detector, &stats);
+  GST_OBJECT_LOCK (self);
+  self->counts.batches = stats.batches;
+  self->counts.batch_frames = stats.frames;
+  GST_OBJECT_UNLOCK (self);
   gint64 taken = g_get_monotonic_time () - frame->entered;
   if (waited) {
     gst_deim_timing_note_inference (self, taken, TRUE);

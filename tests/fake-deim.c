@@ -30,14 +30,20 @@ typedef struct {
   guint8 first;
 } Slot;
 
-struct _DeimDetector {
+struct _DeimEngine {
   gatomicrefcount refs;
   DeimModel *model;
   DeimDevice *device;
+  gint64 busy_until; /* one frame after the other, of whichever stream */
+  guint64 frames;
+};
+
+struct _DeimDetector {
+  gatomicrefcount refs;
+  DeimEngine *engine;
   guint n_slots;
   Slot slots[16];
   guint64 next_ticket;
-  gint64 busy_until;
 };
 
 /* One lock for everything: the fake is not about speed. */
@@ -46,7 +52,7 @@ static GCond changed;
 static gboolean gate_open = TRUE, nothing_found;
 static FakeDmabuf dmabuf;
 static guint delay_ms;
-static gint failure[FAKE_N_STAGES] = { -1, -1, -1, -1, -1 };
+static gint failure[FAKE_N_STAGES] = { -1, -1, -1, -1, -1 }, victim = -1;
 static FakeDeimCounts counts;
 
 /* ------------------------------------------------------------------ control */
@@ -76,6 +82,7 @@ fake_deim_reset (void)
   delay_ms = 0;
   for (guint i = 0; i < FAKE_N_STAGES; i++)
     failure[i] = -1;
+  victim = -1;
   counts = (FakeDeimCounts){ 0 };
   g_mutex_unlock (&lock);
 }
@@ -102,6 +109,14 @@ fake_deim_set_failure_at (FakeStage stage, gint code)
 {
   g_mutex_lock (&lock);
   failure[stage] = code;
+  g_mutex_unlock (&lock);
+}
+
+void
+fake_deim_set_victim (gint first)
+{
+  g_mutex_lock (&lock);
+  victim = first;
   g_mutex_unlock (&lock);
 }
 
@@ -314,20 +329,47 @@ deim_set_log_func (DeimLogFunc func, gpointer user_data)
 
 /* ----------------------------------------------------------------- detector */
 
-DeimDetector *
-deim_detector_new (DeimModel *model, DeimDevice *device, const DeimDetectorOptions *options, GError **error)
+DeimEngine *
+deim_engine_new (DeimModel *model, DeimDevice *device, const DeimDetectorOptions *options, GError **error)
 {
   if (fails (FAKE_MAKE, error))
     return NULL;
+  DeimEngine *engine = g_new0 (DeimEngine, 1);
+  g_atomic_ref_count_init (&engine->refs);
+  engine->model = deim_model_ref (model);
+  engine->device = deim_device_ref (device);
+  count_live (1);
+  g_mutex_lock (&lock);
+  counts.engines_made++;
+  counts.options = *options;
+  g_mutex_unlock (&lock);
+  return engine;
+}
+
+void
+deim_engine_unref (DeimEngine *engine)
+{
+  if (!g_atomic_ref_count_dec (&engine->refs))
+    return;
+  deim_model_unref (engine->model);
+  deim_device_unref (engine->device);
+  g_free (engine);
+  count_live (-1);
+}
+
+DeimDetector *
+deim_engine_add_detector (DeimEngine *engine, guint in_flight, DeimResize resize, GError **error)
+{
   DeimDetector *detector = g_new0 (DeimDetector, 1);
   g_atomic_ref_count_init (&detector->refs);
-  detector->model = deim_model_ref (model);
-  detector->device = deim_device_ref (device);
-  detector->n_slots = options->in_flight;
+  g_atomic_ref_count_inc (&engine->refs);
+  detector->engine = engine;
+  detector->n_slots = in_flight;
   detector->next_ticket = 1;
   count_live (1);
   g_mutex_lock (&lock);
-  counts.options = *options;
+  counts.options.in_flight = in_flight;
+  counts.options.resize = resize;
   g_mutex_unlock (&lock);
   return detector;
 }
@@ -337,10 +379,16 @@ deim_detector_unref (DeimDetector *detector)
 {
   if (!g_atomic_ref_count_dec (&detector->refs))
     return;
-  deim_model_unref (detector->model);
-  deim_device_unref (detector->device);
+  deim_engine_unref (detector->engine);
   g_free (detector);
   count_live (-1);
+}
+
+void
+deim_detector_get_stats (DeimDetector *detector, DeimDetectorStats *stats)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&lock);
+  *stats = (DeimDetectorStats){ .batches = detector->engine->frames, .frames = detector->engine->frames };
 }
 
 guint
@@ -392,11 +440,12 @@ deim_detector_submit (DeimDetector *detector, const DeimFrame *frame, guint64 *t
     g_set_error (error, DEIM_ERROR, DEIM_ERROR_UNSUPPORTED, "the fake was told to refuse DMABufs");
     return FALSE;
   }
-  gint64 start = MAX (g_get_monotonic_time (), detector->busy_until);
-  detector->busy_until = start + (gint64) delay_ms * 1000;
+  gint64 start = MAX (g_get_monotonic_time (), detector->engine->busy_until);
+  detector->engine->busy_until = start + (gint64) delay_ms * 1000;
+  detector->engine->frames++;
   *slot = (Slot){ .state = PENDING,
                   .ticket = detector->next_ticket++,
-                  .ends = detector->busy_until,
+                  .ends = detector->engine->busy_until,
                   .frame = *frame,
                   .first = frame->dmabuf ? 0 : frame->data[0][0] };
   *ticket = slot->ticket;
@@ -420,7 +469,7 @@ deim_detector_collect (DeimDetector *detector, guint64 ticket, GError **error)
   }
   slot->state = FREE;
   counts.collected++;
-  if (failure[FAKE_COLLECT] >= 0) {
+  if (failure[FAKE_COLLECT] >= 0 && (victim < 0 || victim == slot->first)) {
     g_set_error (error, DEIM_ERROR, failure[FAKE_COLLECT], "collecting was told to fail");
     return NULL;
   }

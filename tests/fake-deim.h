@@ -27,6 +27,8 @@ void fake_deim_set_delay (guint milliseconds);
 typedef enum { FAKE_LOAD, FAKE_OPEN, FAKE_MAKE, FAKE_SUBMIT, FAKE_COLLECT, FAKE_N_STAGES } FakeStage;
 void fake_deim_set_failure_at (FakeStage stage, gint code);
 void fake_deim_set_failure (gint code);
+/* Collecting fails for frames only whose first byte is @first; -1: for all. */
+void fake_deim_set_victim (gint first);
 /* Nothing is found in any frame. */
 void fake_deim_set_nothing (gboolean nothing);
 
@@ -37,7 +39,8 @@ void fake_deim_set_dmabuf (FakeDmabuf can);
 typedef struct {
   guint models_loaded, devices_opened; /* ever */
   gchar cache_dir[64];                 /* of the last device; "": the user's */
-  guint live;                          /* models, devices and detectors that exist now */
+  guint engines_made;                  /* ever */
+  guint live;                          /* models, devices, engines and detectors that exist now */
   guint submitted, collected;          /* ever */
   DeimFrame last;                      /* the frame submitted last; its pointers are stale */
   DeimDmabuf last_at;                  /* where the last one in DMABufs lay */

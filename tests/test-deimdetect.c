@@ -54,15 +54,27 @@ test_properties (void)
     const gchar *name, *type;
     When when;
   } expected[] = {
-    { "model", "gchararray", READY },           { "device", "gchararray", READY },
-    { "precision", "GstDeimPrecision", READY }, { "labels-file", "gchararray", READY },
-    { "threshold", "gdouble", LIVE },           { "class-thresholds", "gchararray", LIVE },
-    { "classes", "gchararray", LIVE },          { "max-detections", "guint", READY },
-    { "inference-interval", "guint", LIVE },    { "in-flight", "guint", READY },
-    { "resize", "GstDeimResize", READY },       { "region", "gchararray", LIVE },
-    { "meta", "GstDeimMetaMode", READY },       { "qos", "gboolean", LIVE },
-    { "pass-through", "gboolean", LIVE },       { "cache-dir", "gchararray", READY },
-    { "post-messages", "gboolean", LIVE },      { "stats", "GstStructure", READ },
+    { "model", "gchararray", READY },
+    { "device", "gchararray", READY },
+    { "precision", "GstDeimPrecision", READY },
+    { "labels-file", "gchararray", READY },
+    { "threshold", "gdouble", LIVE },
+    { "class-thresholds", "gchararray", LIVE },
+    { "classes", "gchararray", LIVE },
+    { "max-detections", "guint", READY },
+    { "inference-interval", "guint", LIVE },
+    { "in-flight", "guint", READY },
+    { "resize", "GstDeimResize", READY },
+    { "region", "gchararray", LIVE },
+    { "meta", "GstDeimMetaMode", READY },
+    { "qos", "gboolean", LIVE },
+    { "pass-through", "gboolean", LIVE },
+    { "cache-dir", "gchararray", READY },
+    { "post-messages", "gboolean", LIVE },
+    { "stats", "GstStructure", READ },
+    { "model-instance-id", "gchararray", READY },
+    { "batch-size", "guint", READY },
+    { "batch-timeout", "guint", READY },
   };
   g_autoptr (GstElement) element = gst_object_ref_sink (gst_element_factory_make ("deimdetect", NULL));
   g_assert_nonnull (element);
@@ -111,12 +123,15 @@ test_properties_are_kept (void)
 static void
 test_options_reach_the_engine (void)
 {
-  GstHarness *harness = setup ("in-flight=5 max-detections=17 resize=letterbox precision=fp16");
+  GstHarness *harness = setup ("in-flight=5 max-detections=17 resize=letterbox precision=fp16 batch-size=4 "
+                               "batch-timeout=7");
   DeimDetectorOptions options = fake_deim_get_counts ().options;
   g_assert_cmpuint (options.in_flight, ==, 5);
   g_assert_cmpuint (options.max_detections, ==, 17);
   g_assert_cmpint (options.resize, ==, DEIM_RESIZE_LETTERBOX);
   g_assert_cmpint (options.precision, ==, DEIM_PRECISION_FP16);
+  g_assert_cmpuint (options.batch, ==, 4);
+  g_assert_cmpuint (options.batch_timeout, ==, 7);
   teardown (harness);
 }
 
@@ -401,11 +416,12 @@ test_sharing (void)
     harness[i] = add_element (i == 3 ? other : model, "");
   g_assert_cmpuint (fake_deim_get_counts ().models_loaded, ==, 2);
   g_assert_cmpuint (fake_deim_get_counts ().devices_opened, ==, 1);
-  g_assert_cmpuint (fake_deim_get_counts ().live, ==, 2 + 1 + 4);
+  g_assert_cmpuint (fake_deim_get_counts ().engines_made, ==, 2);
+  g_assert_cmpuint (fake_deim_get_counts ().live, ==, 2 + 1 + 2 + 4);
 
   /* One goes, the others keep what they have. */
   teardown_harness (harness[0]);
-  g_assert_cmpuint (fake_deim_get_counts ().live, ==, 2 + 1 + 3);
+  g_assert_cmpuint (fake_deim_get_counts ().live, ==, 2 + 1 + 2 + 3);
   push_frames (harness[1], RGB_CAPS, 0, 2);
   gst_harness_push_event (harness[1], gst_event_new_eos ());
   g_assert_cmpuint (gst_harness_buffers_received (harness[1]), ==, 2);
