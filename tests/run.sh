@@ -5,14 +5,15 @@
 #
 #   tests/run.sh          what everyone runs before a commit
 #   tests/run.sh --all    also the slow tests, builds by gcc and clang in which a warning is an error, and the tests
-#                         again under AddressSanitizer and UndefinedBehaviorSanitizer
+#                         again under AddressSanitizer and UndefinedBehaviorSanitizer, and those of the scheduler of
+#                         many streams under ThreadSanitizer
 #
 # The last line is "N passed, N failed, N skipped", where a case of a test program is one; the exit status is 0 only
 # when nothing failed. Logs: build*/meson-logs/testlog.txt.
 #
 # Suites of meson test: "gstreamer" is what tests/trixie.sh runs on Debian 13; "slow" is left to --all; "no-asan" (tests
 # that load the plugin into a program that knows no sanitizer, or that no sanitizer can learn from) is left out of the
-# run under sanitizers.
+# run under sanitizers; "tsan" is what runs under ThreadSanitizer.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -61,6 +62,19 @@ run_tests ()
   results+=("$folder/meson-logs/testlog.json")
 }
 
+# The two programs of suite tsan alone.
+build_for_threads ()
+{
+  local log=build-tsan/build.log
+  mkdir -p build-tsan
+  printf 'build: compiling build-tsan\n'
+  if [ ! -e build-tsan/build.ninja ] && ! CC=gcc meson setup build-tsan -Db_sanitize=thread > "$log" 2>&1 ||
+    ! ninja -C build-tsan tests/test-streams tests/test-deimdetect-streams >> "$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    return 1
+  fi
+}
+
 if [ "$all" = no ]; then
   set_up --tests
   ! check 'the build' pipelines/build.sh build || run_tests build --no-suite slow
@@ -77,6 +91,10 @@ else
   export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
   ! check 'the build with sanitizers' env CC=gcc pipelines/build.sh build-asan -Db_sanitize=address,undefined ||
     run_tests build-asan --no-suite slow --no-suite no-asan --timeout-multiplier 8
+
+  # tests/tsan.supp lists the libraries that it sees nothing of, tests/tsan-glib.c tells it about GLib's locks.
+  export TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=$PWD/tests/tsan.supp}
+  ! check 'the build with ThreadSanitizer' build_for_threads || run_tests build-tsan --suite tsan --timeout-multiplier 8
 fi
 
 /usr/bin/env python3 tests/summary.py "${results[@]}"
