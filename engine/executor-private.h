@@ -19,6 +19,9 @@ struct _DeimExecutor {
   gsize *tensor_offset;  /* by root id: in the arena, or in the weights for tensors with data */
   gsize *scratch_offset; /* in the arena */
 
+  gsize *resident_offset; /* by tensor id: in the caller's buffer, or G_MAXSIZE; NULL: there are none */
+  const DeimGpuBuffer *residents;
+
   DeimGpuBuffer weights;
   gsize weight_bytes;
   gsize *blob_offset, *blob_bytes;
@@ -27,6 +30,11 @@ struct _DeimExecutor {
   const DeimPipeline **pipelines;
 };
 
+/* Dispatches of phase 0; the others are phase 1's. */
+guint deim_executor_first_phase (const DeimExecutor *executor);
+/* The phase that first reads an input, or that makes another tensor. */
+guint deim_executor_phase_of (const DeimExecutor *executor, const DeimTensor *tensor);
+gboolean deim_executor_is_resident (const DeimExecutor *executor, const DeimTensor *tensor);
 DeimDispatch *deim_executor_dispatch (const DeimExecutor *executor, guint index);
 gboolean deim_executor_is_half (const DeimExecutor *executor, const DeimTensor *tensor);
 /* Bytes of a root tensor's storage. */

@@ -56,6 +56,38 @@ deim_executor_dispatch (const DeimExecutor *self, guint index)
   return &g_array_index (self->list->dispatches, DeimDispatch, index);
 }
 
+/* Nodes of the gradient come after all others, and so do their dispatches. */
+guint
+deim_executor_first_phase (const DeimExecutor *self)
+{
+  guint n = self->list->dispatches->len;
+  while (n > 0 && deim_executor_dispatch (self, n - 1)->node->backward)
+    n--;
+  return n;
+}
+
+guint
+deim_executor_phase_of (const DeimExecutor *self, const DeimTensor *tensor)
+{
+  if (tensor->producer)
+    return tensor->producer->backward ? 1 : 0;
+  const DeimTensor *root = deim_layouts_get (self->layouts, tensor)->root;
+  guint first = deim_executor_first_phase (self);
+  for (guint i = 0; i < first; i++) {
+    const DeimDispatch *d = deim_executor_dispatch (self, i);
+    for (guint b = 0; b < d->n_bind; b++)
+      if (d->bind[b].tensor && deim_layouts_get (self->layouts, d->bind[b].tensor)->root == root)
+        return 0;
+  }
+  return first < self->list->dispatches->len ? 1 : 0;
+}
+
+gboolean
+deim_executor_is_resident (const DeimExecutor *self, const DeimTensor *tensor)
+{
+  return self->resident_offset && self->resident_offset[tensor->id] != G_MAXSIZE;
+}
+
 gboolean
 deim_executor_is_half (const DeimExecutor *self, const DeimTensor *tensor)
 {
@@ -79,12 +111,13 @@ extend (DeimPlanBlock *block, guint step)
   block->last = MAX (block->last, step);
 }
 
-/* Roots live from the first dispatch that touches a part of them to the last; inputs and outputs to the ends. */
+/* Roots live from the first dispatch that touches a part of them to the last; inputs and outputs to the ends of their
+ * phases. */
 static void
 plan_arena (DeimExecutor *self)
 {
   guint n_tensors = deim_graph_get_n_tensors (self->graph), n_scratch = self->list->scratch->len;
-  guint steps = self->list->dispatches->len;
+  guint steps = self->list->dispatches->len, first = deim_executor_first_phase (self);
   g_autofree DeimPlanBlock *lives = g_new0 (DeimPlanBlock, n_tensors + n_scratch);
   for (guint i = 0; i < n_tensors + n_scratch; i++)
     lives[i].first = G_MAXUINT;
@@ -101,10 +134,13 @@ plan_arena (DeimExecutor *self)
   for (guint i = 0; i < n_tensors; i++) {
     DeimTensor *tensor = deim_graph_get_tensor (self->graph, i);
     DeimPlanBlock *life = &lives[deim_layouts_get (self->layouts, tensor)->root->id];
+    if (tensor->kind != DEIM_TENSOR_INPUT && !deim_graph_is_output (self->graph, tensor))
+      continue;
+    guint phase = deim_executor_phase_of (self, tensor);
     if (tensor->kind == DEIM_TENSOR_INPUT)
-      extend (life, 0);
+      extend (life, phase ? first : 0);
     if (deim_graph_is_output (self->graph, tensor))
-      extend (life, steps);
+      extend (life, phase ? steps : first);
   }
 
   g_autofree DeimPlanBlock *blocks = g_new0 (DeimPlanBlock, n_tensors + n_scratch);
@@ -116,8 +152,8 @@ plan_arena (DeimExecutor *self)
     if (lives[i].first == G_MAXUINT)
       continue;
     const DeimTensor *tensor = i < n_tensors ? deim_graph_get_tensor (self->graph, i) : NULL;
-    if (tensor && tensor->data)
-      continue; /* parameters and constants lie with the weights */
+    if (tensor && (tensor->data || deim_executor_is_resident (self, tensor)))
+      continue; /* parameters and constants lie with the weights, residents with the caller */
     blocks[n] = lives[i];
     blocks[n].size = tensor ? deim_executor_root_bytes (self, tensor)
                             : g_array_index (self->list->scratch, DeimScratch, i - n_tensors).bytes;
@@ -187,7 +223,7 @@ upload_weights (DeimExecutor *self, GError **error)
   }
   for (guint i = 0; i < n_tensors; i++) {
     const DeimTensor *tensor = deim_graph_get_tensor (self->graph, i);
-    if (!bound[i] || !tensor->data)
+    if (!bound[i] || !tensor->data || deim_executor_is_resident (self, tensor))
       continue;
     self->tensor_offset[i] = total;
     total = align_up (total + deim_executor_root_bytes (self, tensor), self->alignment);
@@ -204,7 +240,7 @@ upload_weights (DeimExecutor *self, GError **error)
   }
   for (guint i = 0; i < n_tensors; i++) {
     const DeimTensor *tensor = deim_graph_get_tensor (self->graph, i);
-    if (bound[i] && tensor->data)
+    if (bound[i] && tensor->data && !deim_executor_is_resident (self, tensor))
       deim_executor_pack (self, tensor, tensor->data, staging + self->tensor_offset[i]);
   }
   self->weight_bytes = total;
@@ -314,18 +350,29 @@ make_pipelines (DeimExecutor *self, GError **error)
 
 /* ------------------------------------------------------------------ object */
 
-DeimExecutor *
-deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboolean optimise, GError **error)
+gsize
+deim_executor_alignment (DeimGpu *gpu)
+{
+  return MAX (64, deim_gpu_get_properties (gpu)->binding_alignment);
+}
+
+/* Takes @graph. */
+static DeimExecutor *
+make (DeimGpu *gpu, DeimGraph *graph, gboolean half, const DeimGpuBuffer *buffer, const DeimResident *residents,
+      guint n, GError **error)
 {
   g_autoptr (DeimExecutor) self = g_new0 (DeimExecutor, 1);
   self->gpu = deim_gpu_ref (gpu);
   self->graph = graph;
-  self->half = precision == DEIM_PRECISION_FP16 ||
-               (precision == DEIM_PRECISION_AUTO && deim_gpu_get_policy (gpu)->on[DEIM_DECISION_FP16]);
-  self->alignment = MAX (64, deim_gpu_get_properties (gpu)->binding_alignment);
-  if (optimise) {
-    deim_graph_fold (graph);
-    deim_graph_fuse (graph);
+  self->half = half;
+  self->alignment = deim_executor_alignment (gpu);
+  self->residents = buffer;
+  if (n) {
+    self->resident_offset = g_new (gsize, deim_graph_get_n_tensors (graph));
+    for (guint i = 0; i < deim_graph_get_n_tensors (graph); i++)
+      self->resident_offset[i] = G_MAXSIZE;
+    for (guint i = 0; i < n; i++)
+      self->resident_offset[residents[i].tensor->id] = residents[i].offset;
   }
   self->layouts = deim_layouts_new (graph, error);
   if (!self->layouts || !make_dispatches (self, error))
@@ -334,6 +381,25 @@ deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboo
   if (!upload_weights (self, error) || !make_pipelines (self, error))
     return NULL;
   return g_steal_pointer (&self);
+}
+
+DeimExecutor *
+deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboolean optimise, GError **error)
+{
+  gboolean half = precision == DEIM_PRECISION_FP16 ||
+                  (precision == DEIM_PRECISION_AUTO && deim_gpu_get_policy (gpu)->on[DEIM_DECISION_FP16]);
+  if (optimise) {
+    deim_graph_fold (graph);
+    deim_graph_fuse (graph);
+  }
+  return make (gpu, graph, half, NULL, NULL, 0, error);
+}
+
+DeimExecutor *
+deim_executor_new_training (DeimGpu *gpu, DeimGraph *graph, const DeimGpuBuffer *buffer, const DeimResident *residents,
+                            guint n, GError **error)
+{
+  return make (gpu, graph, FALSE, buffer, residents, n, error);
 }
 
 void
@@ -345,6 +411,7 @@ deim_executor_free (DeimExecutor *self)
   deim_dispatch_list_free (self->list);
   deim_layouts_free (self->layouts);
   deim_graph_free (self->graph);
+  g_free (self->resident_offset);
   g_free (self->tensor_offset);
   g_free (self->scratch_offset);
   g_free (self->blob_offset);

@@ -6,10 +6,15 @@
  *     graph ─ fold ─ fuse ─► layouts ─► dispatches ─► arena plan ─► pipelines, weights     DeimExecutor (once)
  *                                                                    └► arena, commands     DeimRun (one a slot)
  *
+ * A differentiated graph runs in two phases, each a command buffer of its own: what computes the outputs, and (nodes
+ * that are `backward`) what computes gradients from the seeds, which come in between. Inputs are copied in at the
+ * beginning of the phase that first reads them, outputs are copied out at the end of the phase that makes them.
+ *
  * Invariants:
  *  1. Everything a run needs is made by deim_run_new(); submitting allocates nothing.
  *  2. A barrier stands between two dispatches exactly where one touches bytes that the other writes.
  *  3. A run's arena is its own; weights are shared by all runs and never written after deim_executor_new().
+ *  4. Resident tensors belong to the caller, who alone decides when they change between submits.
  */
 #pragma once
 
@@ -28,6 +33,18 @@ typedef struct _DeimExecutor DeimExecutor;
  */
 DeimExecutor *deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboolean optimise,
                                  GError **error);
+
+/* A plain tensor that lies in a buffer of the caller's: a trained parameter, or its gradient. */
+typedef struct {
+  DeimTensor *tensor;
+  gsize offset; /* bytes, a multiple of deim_executor_alignment() */
+} DeimResident;
+
+/* For training: fp32, without passes, and with @n @residents in @buffer, which must live as long as runs do. */
+DeimExecutor *deim_executor_new_training (DeimGpu *gpu, DeimGraph *graph, const DeimGpuBuffer *buffer,
+                                          const DeimResident *residents, guint n, GError **error);
+/* What offsets of residents are multiples of. */
+gsize deim_executor_alignment (DeimGpu *gpu);
 void deim_executor_free (DeimExecutor *executor);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimExecutor, deim_executor_free)
 
@@ -42,7 +59,8 @@ typedef enum {
   DEIM_RUN_HOST_INPUTS = 1 << 0, /* inputs come through deim_run_write(), else a kernel writes deim_run_get_slot() */
   DEIM_RUN_TIMESTAMPS = 1 << 1,  /* a mark before the first and after every dispatch */
   DEIM_RUN_POISON = 1 << 2,      /* the arena starts as NaN: for tests, which find unwritten elements so */
-  DEIM_RUN_PARTIAL = 1 << 3,     /* it can compute the first entries of a batch alone, any number of them */
+  DEIM_RUN_PARTIAL = 1 << 3,     /* it can compute the first entries of a batch alone, any number of them; not of a
+                                  * differentiated graph, which mixes entries */
 } DeimRunFlags;
 
 /* Thread-safety: one call at a time per run. */
@@ -52,7 +70,8 @@ DeimRun *deim_run_new (DeimExecutor *executor, DeimRunFlags flags, GError **erro
 void deim_run_free (DeimRun *run); /* waits until it is no longer pending; before its executor */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimRun, deim_run_free)
 
-/* What computes the first @entries of the batch, for the next submit; without DEIM_RUN_PARTIAL that is all of them. */
+/* What computes the first @entries of the batch, for the next submit; without DEIM_RUN_PARTIAL that is all of them.
+ * Of a differentiated graph: the first phase. */
 DeimCommands *deim_run_get_commands (DeimRun *run, guint entries);
 /* Where @tensor lies in the run's arena. @ret_half: stored as fp16. */
 void deim_run_get_slot (DeimRun *run, const DeimTensor *tensor, DeimSlot *ret_slot, gboolean *ret_half);
@@ -66,3 +85,5 @@ void deim_run_read_entry (DeimRun *run, const DeimTensor *tensor, guint entry, g
 gboolean deim_run_get_times (DeimRun *run, gdouble *ret_ms);
 /* Submits all of it and waits. */
 gboolean deim_run_execute (DeimRun *run, GError **error);
+/* Phase 0 or, of a differentiated graph, 1. */
+gboolean deim_run_execute_phase (DeimRun *run, guint phase, GError **error);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* run.c - one arena of a network, with a prerecorded command buffer for each number of pictures it may compute. */
+/*
+ * run.c - one arena of a network, with a prerecorded command buffer for each number of pictures it may compute, or, of
+ * a differentiated graph, for each of its two phases.
+ */
 #include <string.h>
 
 #include "engine/error.h"
@@ -10,6 +13,7 @@
 typedef struct {
   const DeimTensor *tensor;
   gsize offset; /* in the staging buffer of its direction */
+  guint phase;
 } Transfer;
 
 struct _DeimRun {
@@ -17,13 +21,14 @@ struct _DeimRun {
   DeimRunFlags flags;
   DeimGpuBuffer arena, upload, readback;
   GArray *inputs, *outputs; /* of Transfer */
-  guint batch;
-  GPtrArray *recordings;  /* of DeimCommands: for 1 .. batch entries, or for all of them only */
+  guint batch, n_phases;
+  GPtrArray *recordings;  /* of DeimCommands: for 1 .. batch entries, or for all of them, of each phase */
   DeimCommands *commands; /* the one at hand */
 };
 
-/* Byte ranges of the arena touched since the last barrier. */
+/* Byte ranges touched since the last barrier. */
 typedef struct {
+  VkBuffer buffer;
   gsize begin, end;
   gboolean write;
 } Access;
@@ -40,11 +45,12 @@ tensor_access (const DeimRun *self, const DeimTensor *tensor, gboolean write)
 {
   const DeimLayout *layout = deim_layouts_get (self->executor->layouts, tensor);
   gsize base = self->executor->tensor_offset[layout->root->id], unit = element_bytes (self, tensor);
+  VkBuffer buffer = self->arena.buffer;
   if (tensor->plain || tensor->type == DEIM_TYPE_INT)
-    return (Access){ base, base + deim_executor_root_bytes (self->executor, tensor), write };
+    return (Access){ buffer, base, base + deim_executor_root_bytes (self->executor, tensor), write };
   gsize last = (gsize) layout->first + (gsize) (tensor->shape.n - 1) * layout->batch_stride +
                (gsize) (layout->blocks - 1) * layout->block_stride + (gsize) tensor->shape.h * tensor->shape.w;
-  return (Access){ base + (gsize) layout->first * unit, base + last * unit, write };
+  return (Access){ buffer, base + (gsize) layout->first * unit, base + last * unit, write };
 }
 
 static gboolean
@@ -52,7 +58,8 @@ conflicts (const GArray *accesses, const Access *access)
 {
   for (guint i = 0; i < accesses->len; i++) {
     const Access *other = &g_array_index (accesses, Access, i);
-    if ((access->write || other->write) && access->begin < other->end && other->begin < access->end)
+    if ((access->write || other->write) && access->buffer == other->buffer && access->begin < other->end &&
+        other->begin < access->end)
       return TRUE;
   }
   return FALSE;
@@ -66,9 +73,12 @@ make_slot (const DeimRun *self, const DeimBinding *bind, DeimSlot *slot)
   slot->buffer = self->arena.buffer;
   if (bind->tensor) {
     const DeimTensor *root = deim_layouts_get (executor->layouts, bind->tensor)->root;
-    if (root->data)
+    gboolean resident = deim_executor_is_resident (executor, root);
+    if (resident)
+      slot->buffer = executor->residents->buffer;
+    else if (root->data)
       slot->buffer = executor->weights.buffer;
-    slot->offset = executor->tensor_offset[root->id];
+    slot->offset = resident ? executor->resident_offset[root->id] : executor->tensor_offset[root->id];
     slot->range = deim_executor_root_bytes (executor, root);
     half = deim_executor_is_half (executor, root);
   } else if (bind->blob >= 0) {
@@ -101,17 +111,31 @@ get_groups (const DeimRun *self, const DeimDispatch *d, guint entries, guint32 r
   return TRUE;
 }
 
+static guint
+first_dispatch (const DeimRun *self, guint phase)
+{
+  return phase == 0 ? 0 : deim_executor_first_phase (self->executor);
+}
+
+static guint
+count_dispatches (const DeimRun *self, guint phase)
+{
+  guint end = phase + 1 < self->n_phases ? first_dispatch (self, phase + 1) : self->executor->list->dispatches->len;
+  return end - first_dispatch (self, phase);
+}
+
 static gboolean
-record_dispatches (DeimRun *self, guint entries, GError **error)
+record_dispatches (DeimRun *self, guint phase, guint entries, GError **error)
 {
   DeimExecutor *executor = self->executor;
+  guint first = first_dispatch (self, phase), n = count_dispatches (self, phase);
   gboolean timestamps = (self->flags & DEIM_RUN_TIMESTAMPS) != 0;
   g_autoptr (GArray) accesses = g_array_new (FALSE, FALSE, sizeof (Access));
   g_autoptr (GArray) mine = g_array_new (FALSE, FALSE, sizeof (Access));
 
   if (timestamps)
     deim_commands_timestamp (self->commands, 0);
-  for (guint i = 0; i < executor->list->dispatches->len; i++) {
+  for (guint i = first; i < first + n; i++) {
     const DeimDispatch *d = deim_executor_dispatch (executor, i);
     DeimSlot slots[DEIM_MAX_BINDINGS] = { 0 };
     gboolean wait = FALSE;
@@ -119,10 +143,11 @@ record_dispatches (DeimRun *self, guint entries, GError **error)
     for (guint b = 0; b < d->n_bind; b++) {
       const DeimBinding *bind = &d->bind[b];
       make_slot (self, bind, &slots[b]);
-      Access access = { slots[b].offset, slots[b].offset + slots[b].range, bind->mode == DEIM_BIND_WRITE };
-      if (slots[b].buffer != self->arena.buffer)
-        continue; /* weights are never written */
-      if (bind->tensor)
+      Access access = { slots[b].buffer, slots[b].offset, slots[b].offset + slots[b].range,
+                        bind->mode == DEIM_BIND_WRITE };
+      if (slots[b].buffer == executor->weights.buffer)
+        continue; /* never written */
+      if (bind->tensor && slots[b].buffer == self->arena.buffer)
         access = tensor_access (self, bind->tensor, access.write);
       wait |= conflicts (accesses, &access);
       g_array_append_val (mine, access);
@@ -138,18 +163,18 @@ record_dispatches (DeimRun *self, guint entries, GError **error)
                                  error))
       return FALSE;
     if (timestamps)
-      deim_commands_timestamp (self->commands, i + 1);
+      deim_commands_timestamp (self->commands, i - first + 1);
   }
   return TRUE;
 }
 
 static gboolean
-record (DeimRun *self, guint entries, GError **error)
+record (DeimRun *self, guint phase, guint entries, GError **error)
 {
   DeimExecutor *executor = self->executor;
   if (!deim_commands_begin (self->commands, error))
     return FALSE;
-  if (self->flags & DEIM_RUN_POISON) {
+  if ((self->flags & DEIM_RUN_POISON) && phase == 0) {
     deim_commands_fill (self->commands, self->arena.buffer, 0, self->arena.size,
                         0x7fc07fc0); /* NaN as float and half */
     deim_commands_barrier (self->commands, FALSE);
@@ -157,19 +182,21 @@ record (DeimRun *self, guint entries, GError **error)
   if (self->flags & DEIM_RUN_HOST_INPUTS) {
     for (guint i = 0; i < self->inputs->len; i++) {
       const Transfer *t = &g_array_index (self->inputs, Transfer, i);
-      deim_commands_copy (self->commands, self->upload.buffer, t->offset, self->arena.buffer,
-                          executor->tensor_offset[t->tensor->id], deim_executor_root_bytes (executor, t->tensor));
+      if (t->phase == phase)
+        deim_commands_copy (self->commands, self->upload.buffer, t->offset, self->arena.buffer,
+                            executor->tensor_offset[t->tensor->id], deim_executor_root_bytes (executor, t->tensor));
     }
     deim_commands_barrier (self->commands, FALSE);
   }
-  if (!record_dispatches (self, entries, error))
+  if (!record_dispatches (self, phase, entries, error))
     return FALSE;
   deim_commands_barrier (self->commands, FALSE);
   for (guint i = 0; i < self->outputs->len; i++) {
     const Transfer *t = &g_array_index (self->outputs, Transfer, i);
     const DeimTensor *root = deim_layouts_get (executor->layouts, t->tensor)->root;
-    deim_commands_copy (self->commands, self->arena.buffer, executor->tensor_offset[root->id], self->readback.buffer,
-                        t->offset, deim_executor_root_bytes (executor, root));
+    if (t->phase == phase)
+      deim_commands_copy (self->commands, self->arena.buffer, executor->tensor_offset[root->id], self->readback.buffer,
+                          t->offset, deim_executor_root_bytes (executor, root));
   }
   deim_commands_barrier (self->commands, TRUE);
   return deim_commands_end (self->commands, error);
@@ -186,7 +213,7 @@ list_transfers (DeimRun *self, GArray *transfers, gboolean outputs)
     if (outputs ? !deim_graph_is_output (graph, tensor) : tensor->kind != DEIM_TENSOR_INPUT)
       continue;
     const DeimTensor *root = deim_layouts_get (self->executor->layouts, tensor)->root;
-    Transfer transfer = { tensor, total };
+    Transfer transfer = { tensor, total, deim_executor_phase_of (self->executor, tensor) };
     g_array_append_val (transfers, transfer);
     gsize bytes = deim_executor_root_bytes (self->executor, root);
     total += (bytes + self->executor->alignment - 1) / self->executor->alignment * self->executor->alignment;
@@ -195,20 +222,31 @@ list_transfers (DeimRun *self, GArray *transfers, gboolean outputs)
 }
 
 static gboolean
+add_recording (DeimRun *self, guint phase, guint entries, GError **error)
+{
+  guint n = count_dispatches (self, phase);
+  self->commands = deim_commands_new (self->executor->gpu, n, self->flags & DEIM_RUN_TIMESTAMPS ? n + 1 : 0, error);
+  if (!self->commands)
+    return FALSE;
+  g_ptr_array_add (self->recordings, self->commands);
+  return record (self, phase, entries, error);
+}
+
+static gboolean
 make_recordings (DeimRun *self, GError **error)
 {
-  guint n = self->executor->list->dispatches->len;
   self->batch = 1;
   for (guint i = 0; i < self->inputs->len; i++)
     self->batch = MAX (self->batch, (guint) g_array_index (self->inputs, Transfer, i).tensor->shape.n);
-  for (guint entries = self->flags & DEIM_RUN_PARTIAL ? 1 : self->batch; entries <= self->batch; entries++) {
-    self->commands = deim_commands_new (self->executor->gpu, n, self->flags & DEIM_RUN_TIMESTAMPS ? n + 1 : 0, error);
-    if (!self->commands)
-      return FALSE;
-    g_ptr_array_add (self->recordings, self->commands);
-    if (!record (self, entries, error))
-      return FALSE;
+  if (!(self->flags & DEIM_RUN_PARTIAL)) {
+    for (guint phase = 0; phase < self->n_phases; phase++)
+      if (!add_recording (self, phase, self->batch, error))
+        return FALSE;
+    return TRUE;
   }
+  for (guint entries = 1; entries <= self->batch; entries++)
+    if (!add_recording (self, 0, entries, error))
+      return FALSE;
   return TRUE;
 }
 
@@ -219,6 +257,7 @@ deim_run_new (DeimExecutor *executor, DeimRunFlags flags, GError **error)
   DeimGpu *gpu = executor->gpu;
   self->executor = executor;
   self->flags = flags;
+  self->n_phases = deim_executor_first_phase (executor) < executor->list->dispatches->len ? 2 : 1;
   self->recordings = g_ptr_array_new_with_free_func ((GDestroyNotify) deim_commands_free);
   self->inputs = g_array_new (FALSE, FALSE, sizeof (Transfer));
   self->outputs = g_array_new (FALSE, FALSE, sizeof (Transfer));
@@ -315,12 +354,12 @@ deim_run_read (DeimRun *self, const DeimTensor *tensor, gpointer dense)
     deim_run_read_entry (self, tensor, (guint) n, (gfloat *) dense + n * size); /* integers have the same size */
 }
 
-gboolean
-deim_run_get_times (DeimRun *self, gdouble *ret_ms)
+/* Of one recording of @n dispatches. */
+static gboolean
+get_times (DeimCommands *commands, guint n, gdouble *ret_ms)
 {
-  guint n = self->executor->list->dispatches->len;
   g_autofree gdouble *marks = g_new0 (gdouble, n + 1);
-  if (!(self->flags & DEIM_RUN_TIMESTAMPS) || !deim_commands_get_timestamps (self->commands, marks, n + 1))
+  if (!deim_commands_get_timestamps (commands, marks, n + 1))
     return FALSE;
   for (guint i = 0; i < n; i++)
     ret_ms[i] = marks[i + 1] - marks[i];
@@ -328,10 +367,39 @@ deim_run_get_times (DeimRun *self, gdouble *ret_ms)
 }
 
 gboolean
-deim_run_execute (DeimRun *self, GError **error)
+deim_run_get_times (DeimRun *self, gdouble *ret_ms)
+{
+  if (!(self->flags & DEIM_RUN_TIMESTAMPS))
+    return FALSE;
+  if (self->n_phases == 1)
+    return get_times (self->commands, count_dispatches (self, 0), ret_ms);
+  for (guint phase = 0; phase < self->n_phases; phase++)
+    if (!get_times (g_ptr_array_index (self->recordings, phase), count_dispatches (self, phase),
+                    ret_ms + first_dispatch (self, phase)))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+submit (DeimRun *self, DeimCommands *const *commands, guint n, GError **error)
 {
   guint64 value;
-  DeimCommands *commands = deim_run_get_commands (self, self->batch);
-  return deim_gpu_submit (self->executor->gpu, &commands, 1, &value, error) &&
+  return deim_gpu_submit (self->executor->gpu, commands, n, &value, error) &&
          deim_gpu_wait (self->executor->gpu, value, error);
+}
+
+gboolean
+deim_run_execute (DeimRun *self, GError **error)
+{
+  DeimCommands *commands = deim_run_get_commands (self, self->batch);
+  if (self->n_phases == 1)
+    return submit (self, &commands, 1, error);
+  return submit (self, (DeimCommands *const *) self->recordings->pdata, self->n_phases, error);
+}
+
+gboolean
+deim_run_execute_phase (DeimRun *self, guint phase, GError **error)
+{
+  g_return_val_if_fail (phase < self->n_phases && !(self->flags & DEIM_RUN_PARTIAL), FALSE);
+  return submit (self, (DeimCommands *const *) &self->recordings->pdata[phase], 1, error);
 }

@@ -13,11 +13,19 @@ larger_first (gconstpointer a, gconstpointer b)
   return x < y ? -1 : 1;
 }
 
-static gint
-lower_first (gconstpointer a, gconstpointer b)
+/* Keeps @placed in the order of offsets: graphs of training have thousands of blocks, too many to sort each time. */
+static void
+insert (GPtrArray *placed, DeimPlanBlock *block)
 {
-  const DeimPlanBlock *x = *(DeimPlanBlock *const *) a, *y = *(DeimPlanBlock *const *) b;
-  return x->offset < y->offset ? -1 : x->offset > y->offset;
+  guint low = 0, high = placed->len;
+  while (low < high) {
+    guint middle = (low + high) / 2;
+    if (((DeimPlanBlock *) g_ptr_array_index (placed, middle))->offset <= block->offset)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  g_ptr_array_insert (placed, (gint) low, block);
 }
 
 gsize
@@ -44,8 +52,7 @@ deim_plan_solve (DeimPlanBlock *blocks, guint n, gsize alignment)
     }
     block->offset = offset;
     arena = MAX (arena, offset + block->size);
-    g_ptr_array_add (placed, block);
-    g_ptr_array_sort (placed, lower_first);
+    insert (placed, block);
   }
   return (arena + alignment - 1) / alignment * alignment;
 }
