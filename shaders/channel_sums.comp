@@ -3,11 +3,10 @@
 /*
  * channel_sums: partial sums over strips of positions, for every channel (engine/ops/channel_sums.h).
  *
- *   g, x [n][blocks][positions] vec4    m [blocks] vec4: logical channels
- *   t    CENTRED: plain [c], the mean of each channel; NORMALISED: [n][positions] vec4 of mean and 1 / deviation
- *   y    [n * strips * lanes][blocks][1 or 2] vec4
+ *   g, x [n][blocks][positions] vec4    t NORMALISED: [n][positions] vec4 of mean and 1 / deviation
+ *   y [n * strips * lanes][blocks][1 or 2] vec4
  *
- *   terms, summed over a strip:  g;  g * x, g * (x - mean[c]) or g * (x - mean[p]) / deviation[p]
+ *   terms, summed over a strip:  g;  g * x or g * (x - mean[p]) / deviation[p]
  *   MOMENTS                      the mean of g in the strip, and the sum of (g - mean)^2
  *
  * The lanes of a subgroup share a strip, and add up at its end; without FOLD each stores its own part.
@@ -16,21 +15,18 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_arithmetic : require
 #include "io.glsl"
-#include "plain.glsl"
 
 #define MODE_PLAIN 0
 #define MODE_PRODUCT 1
-#define MODE_CENTRED 2
-#define MODE_NORMALISED 3
-#define MODE_MOMENTS 4
+#define MODE_NORMALISED 2
+#define MODE_MOMENTS 3
 layout (constant_id = 4) const int MODE = MODE_PLAIN;
 layout (constant_id = 5) const bool FOLD = true;
 
 READ (0, g)
 READ (1, x)
 READ (2, t)
-READ (3, m)
-WRITE (4, y)
+WRITE (3, y)
 
 layout (push_constant) uniform Push {
   Place pg, px;
@@ -47,13 +43,9 @@ main ()
   int lane = int (gl_LocalInvocationIndex), lanes = int (gl_WorkGroupSize.x);
   int first = strip * strip_length, end = min (first + strip_length, positions);
 
-  vec4 centre = vec4 (0.0); /* what is subtracted before squaring or multiplying */
+  vec4 centre = vec4 (0.0); /* what is subtracted before squaring */
   if (MODE == MODE_MOMENTS)
     centre = g (at (pg, n, block, first));
-  if (MODE == MODE_CENTRED) {
-    ivec4 c = max (ivec4 (m (block)), ivec4 (0));
-    centre = vec4 (NUMBER (t, c.x), NUMBER (t, c.y), NUMBER (t, c.z), NUMBER (t, c.w));
-  }
   vec4 sum = vec4 (0.0), product = vec4 (0.0);
   for (int i = first + lane; i < end; i += PER_TURN * lanes) {
     [[unroll]] for (int j = 0; j < PER_TURN; j++) {
@@ -68,8 +60,8 @@ main ()
       } else {
         v = inside ? v : vec4 (0.0);
         sum += v;
-        if (MODE == MODE_PRODUCT || MODE == MODE_CENTRED)
-          product += v * (x (at (px, n, block, q)) - centre);
+        if (MODE == MODE_PRODUCT)
+          product += v * x (at (px, n, block, q));
         if (MODE == MODE_NORMALISED) {
           vec4 s = t (n * positions + q);
           product += v * ((x (at (px, n, block, q)) - s.x) * s.y);

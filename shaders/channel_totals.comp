@@ -19,7 +19,9 @@ WRITE_RAW (2, a)
 WRITE_RAW (3, b)
 
 layout (push_constant) uniform Push {
-  int blocks, count, channels;
+  int blocks, count;
+  int term; /* the first that is added up */
+  int channels;
   int wanted; /* bit 0: the first term, bit 1: the second */
 };
 
@@ -28,9 +30,9 @@ add_up (int block, out vec4 first, out vec4 second)
 {
   first = second = vec4 (0.0);
   for (int i = 0; i < count; i++) {
-    first += p ((i * blocks + block) * TERMS);
+    first += p ((i * blocks + block) * TERMS + term);
     if (TERMS > 1)
-      second += p ((i * blocks + block) * TERMS + 1);
+      second += p ((i * blocks + block) * TERMS + term + 1);
   }
 }
 

@@ -140,6 +140,23 @@ case_batch_norm (DeimGraph *graph)
                           weight (graph, c, 1, 1, 1, -1, 1), weight (graph, c, 1, 1, 1, 0.1f, 2), 1e-5f);
 }
 
+/* As deim_graph_fuse_training() makes it. */
+static DeimTensor *
+case_batch_norm_act (DeimGraph *graph)
+{
+  DeimTensor *y = case_batch_norm (graph);
+  DeimNode *node = y->producer;
+  if (!op_cases_train)
+    return y;
+  node->attrs.norm.act = op_pick (0, 1) ? DEIM_ACT_RELU : DEIM_ACT_SILU;
+  if (op_pick (0, 1)) {
+    node->in[5] = weight (graph, 1, 1, 1, 1, 0.5, 2);
+    node->in[6] = weight (graph, 1, 1, 1, 1, -1, 1);
+    node->n_in = 7;
+  }
+  return y;
+}
+
 static DeimTensor *
 case_act (DeimGraph *graph)
 {
@@ -423,6 +440,7 @@ const OpCase op_cases[] = {
   { "conv2d/depthwise", case_depthwise },
   { "conv2d/epilogue", case_epilogue, .fused = TRUE },
   { "batch_norm", case_batch_norm },
+  { "batch_norm/act", case_batch_norm_act },
   { "act", case_act },
   { "affine", case_affine },
   { "add", case_add },

@@ -124,3 +124,37 @@ deim_graph_fuse (DeimGraph *graph)
   }
   deim_rewrite_end (&rewrite);
 }
+
+/* A BatchNorm of training takes the activation and the affine block that alone read it. */
+static gboolean
+fuse_into_batch_norm (DeimRewrite *rewrite, DeimNode *norm)
+{
+  DeimNode *next = deim_rewrite_only_reader (rewrite, norm->out[0]);
+  if (!norm->attrs.norm.batch || norm->n_in > 5)
+    return FALSE;
+  DeimAct act = deim_node_is (next, "act") ? next->attrs.act.act : DEIM_ACT_NONE;
+  if (norm->attrs.norm.act == DEIM_ACT_NONE && (act == DEIM_ACT_RELU || act == DEIM_ACT_SILU)) {
+    norm->attrs.norm.act = act;
+  } else if (deim_node_is (next, "affine")) {
+    norm->in[5] = next->in[1];
+    norm->in[6] = next->in[2];
+    norm->n_in = 7;
+  } else {
+    return FALSE;
+  }
+  deim_rewrite_absorb (rewrite, norm, next);
+  return TRUE;
+}
+
+void
+deim_graph_fuse_training (DeimGraph *graph)
+{
+  DeimRewrite rewrite = { 0 };
+  deim_rewrite_begin (&rewrite, graph);
+  for (guint i = 0; i < graph->nodes->len;) {
+    DeimNode *node = g_ptr_array_index (graph->nodes, i);
+    if (!deim_node_is (node, "batch_norm") || !fuse_into_batch_norm (&rewrite, node))
+      i++; /* else another node stands here now, or this one takes more */
+  }
+  deim_rewrite_end (&rewrite);
+}

@@ -25,7 +25,7 @@
 #include <glib.h>
 
 #define DEIM_MAX_INPUTS  8
-#define DEIM_MAX_OUTPUTS 3
+#define DEIM_MAX_OUTPUTS 5
 #define DEIM_MAX_LEVELS  4
 #define DEIM_FDR_BINS    33
 
@@ -96,7 +96,8 @@ typedef struct {
 } DeimConvAttrs;
 typedef struct {
   gfloat eps;
-  gboolean batch; /* BatchNorm: by the batch's statistics */
+  gboolean batch; /* BatchNorm: by the batch's statistics; */
+  DeimAct act;    /* then an activation that fuse.c put there, NONE, RELU or SILU */
 } DeimNormAttrs;
 typedef struct {
   DeimAct act;

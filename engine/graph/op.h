@@ -9,6 +9,8 @@
 
 #include "graph.h"
 
+#include <string.h>
+
 typedef struct _DeimDispatchList DeimDispatchList; /* engine/ops/dispatch.h */
 
 /* Values of a node's operands for the reference: in[i] and out[i] are dense [n][c][h][w] float arrays
@@ -59,6 +61,12 @@ DeimNode *deim_graph_append (DeimGraph *graph, const DeimOp *op, DeimTensor *con
                              DeimType type);
 /* One more output of @node, which was just appended; NULL if it is NULL. */
 DeimTensor *deim_graph_append_output (DeimGraph *graph, DeimNode *node, DeimShape shape, DeimType type);
+static inline gboolean
+deim_node_is (const DeimNode *node, const gchar *op)
+{
+  return node && strcmp (node->op->name, op) == 0;
+}
+
 static inline gsize
 deim_shape_size (DeimShape s)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * passes.h - rewriting a graph for inference. Results are the same up to
+ * passes.h - rewriting a graph. Results are the same up to
  * rounding; tensors marked as outputs keep their values, others may vanish.
  * The reference executor runs the rewritten graph, too, so that each pass is
  * tested without a device.
@@ -11,6 +11,12 @@
 
 /* Weights: BatchNorm into the convolution before it (in double), RepVGG's 3x3 + 1x1 into one 3x3. */
 void deim_graph_fold (DeimGraph *graph);
+
+/*
+ * The one pass of training, before deim_graph_differentiate(): relu or silu, and a learnable affine block behind that, go
+ * into the BatchNorm before them, whose gradient knows them. Of everything else gradients need what lies between.
+ */
+void deim_graph_fuse_training (DeimGraph *graph);
 
 /* Nodes: activation, learnable affine block and residual into the convolution before them; a residual into the norm
  * after it or the upsampling before it; slices that are joined again. Run deim_graph_fold() first. */

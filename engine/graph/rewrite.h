@@ -5,8 +5,6 @@
 #include "graph-private.h"
 #include "op.h"
 
-#include <string.h>
-
 typedef struct {
   DeimGraph *graph;
   guint *readers;    /* by tensor id: how many nodes read it (outputs count as one more) */
@@ -20,12 +18,6 @@ void deim_rewrite_end (DeimRewrite *rewrite);
 
 /* The only node that reads @tensor, which no output needs; NULL if there are more or none. */
 DeimNode *deim_rewrite_only_reader (const DeimRewrite *rewrite, const DeimTensor *tensor);
-
-static inline gboolean
-deim_node_is (const DeimNode *node, const gchar *op)
-{
-  return node && strcmp (node->op->name, op) == 0;
-}
 
 /* @node takes over output and position of @next, which reads it, and @next is freed. */
 void deim_rewrite_absorb (DeimRewrite *rewrite, DeimNode *node, DeimNode *next);

@@ -41,9 +41,8 @@ deim_act_apply (gdouble x, DeimAct act, gdouble lo, gdouble hi)
   return x;
 }
 
-/* What PyTorch takes at corners: 0 for relu, 1 at the bounds of a clamp. */
-static gdouble
-derive (gdouble x, DeimAct act, gdouble lo, gdouble hi)
+gdouble
+deim_act_derive (gdouble x, DeimAct act, gdouble lo, gdouble hi)
 {
   switch (act) {
   case DEIM_ACT_NONE:
@@ -76,7 +75,7 @@ act_grad_reference (const DeimNode *node, const DeimOperands *operands)
   const DeimActAttrs *a = &node->attrs.act;
   gsize size = deim_shape_size (node->out[0]->shape);
   for (gsize i = 0; i < size; i++)
-    operands->out[0][i] = (gfloat) (operands->in[0][i] * derive (operands->in[1][i], a->act, a->lo, a->hi));
+    operands->out[0][i] = (gfloat) (operands->in[0][i] * deim_act_derive (operands->in[1][i], a->act, a->lo, a->hi));
 }
 
 static void

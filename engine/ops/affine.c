@@ -86,7 +86,7 @@ affine_grad_dispatch (const DeimNode *node, DeimDispatchList *list, GError **err
 {
   DeimPartials partials =
       deim_dispatch_channel_sums (list, &(DeimSums){ .mode = DEIM_SUMS_PRODUCT, .g = node->in[0], .x = node->in[1] });
-  deim_dispatch_channel_totals (list, &partials, node->in[0], node->out[1], node->out[0]);
+  deim_dispatch_channel_totals (list, &partials, 0, node->in[0], node->out[1], node->out[0]);
   return TRUE;
 }
 

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * batch_norm-grad.c - gradients of BatchNorm with the batch's statistics. Operands: dy, x [n, c, h, w], weight, the
- * batch's mean and unbiased variance [c] -> dx [n, c, h, w], dweight and dbias, plain [c].
+ * batch_norm-grad.c - gradients of BatchNorm with the batch's statistics, of the activation behind it, and of the
+ * learnable affine block behind that. Operands: dy, x [n, c, h, w], weight, bias, the batch's mean and unbiased
+ * variance [c], the block's scale [1] or NULL -> dx [n, c, h, w], plain: dweight and dbias [c], dscale and dshift [1]
+ * (where there is one).
  *
- *   z = (x - mean) / deviation      dbias = sum dy      dweight = sum dy * z      over n, h, w; N of them
- *   dx = weight / deviation * (dy - dbias / N - z * dweight / N)
+ *   z = (x - mean) / deviation      a = act (z * weight + bias)      y = a * scale + shift
+ *   da = dy * scale * act'          dbias = sum da      dweight = sum da * z      over n, h, w; N of them
+ *   dx = weight / deviation * (da - dbias / N - z * dweight / N)
+ *   dscale = sum dy * a             dshift = sum dy     over everything
  */
 #include "engine/graph/differentiate.h"
 #include "engine/ops/channel_sums.h"
@@ -34,28 +38,39 @@ static void
 batch_norm_grad_reference (const DeimNode *node, const DeimOperands *operands)
 {
   DeimShape s = node->in[1]->shape;
+  DeimAct act = node->attrs.norm.act;
   const gfloat *dy = operands->in[0], *x = operands->in[1];
   gsize plane = (gsize) s.h * (gsize) s.w;
-  gdouble count = (gdouble) s.n * (gdouble) plane;
+  gdouble count = (gdouble) s.n * (gdouble) plane, scale = operands->in[6] ? operands->in[6][0] : 1;
+  gdouble dscale = 0, dshift = 0;
   for (gint c = 0; c < s.c; c++) {
     gdouble mean, var, sum = 0, product = 0;
     deim_channel_moments (x, s, c, &mean, &var);
-    gdouble deviation = sqrt (var + (gdouble) node->attrs.norm.eps), weight = operands->in[2][c];
+    gdouble deviation = sqrt (var + (gdouble) node->attrs.norm.eps);
+    gdouble weight = operands->in[2][c], bias = operands->in[3][c];
     for (gint n = 0; n < s.n; n++) {
       gsize at = ((gsize) n * (gsize) s.c + (gsize) c) * plane;
       for (gsize i = at; i < at + plane; i++) {
-        sum += dy[i];
-        product += dy[i] * (x[i] - mean) / deviation;
+        gdouble z = (x[i] - mean) / deviation, da = dy[i] * scale * deim_act_derive (z * weight + bias, act, 0, 0);
+        sum += da;
+        product += da * z;
+        dscale += dy[i] * deim_act_apply (z * weight + bias, act, 0, 0);
+        dshift += dy[i];
       }
     }
     for (gint n = 0; n < s.n; n++) {
       gsize at = ((gsize) n * (gsize) s.c + (gsize) c) * plane;
-      for (gsize i = at; i < at + plane; i++)
-        operands->out[0][i] =
-            (gfloat) (weight / deviation * (dy[i] - sum / count - (x[i] - mean) / deviation * product / count));
+      for (gsize i = at; i < at + plane; i++) {
+        gdouble z = (x[i] - mean) / deviation, da = dy[i] * scale * deim_act_derive (z * weight + bias, act, 0, 0);
+        operands->out[0][i] = (gfloat) (weight / deviation * (da - sum / count - z * product / count));
+      }
     }
     operands->out[1][c] = (gfloat) product;
     operands->out[2][c] = (gfloat) sum;
+  }
+  if (operands->out[3]) {
+    operands->out[3][0] = (gfloat) dscale;
+    operands->out[4][0] = (gfloat) dshift;
   }
 }
 
@@ -68,37 +83,95 @@ batch_norm_grad_channels (const DeimNode *node, DeimChannelSolver *solver)
   deim_channels_same (solver, node->in[1], node->out[0]);
 }
 
+/* What the forward pass did to each channel: [blocks][5] vec4 (shaders/batch_norm_state.comp). */
+static gint
+dispatch_state (const DeimNode *node, DeimDispatchList *list)
+{
+  DeimTensor *x = node->in[1], *scale = node->in[6];
+  gint blocks = deim_dispatch_layout (list, x)->blocks, map = deim_dispatch_add_channel_map (list, x);
+  gint state = deim_dispatch_add_scratch (list, (gsize) blocks * 80);
+  DeimDispatch *d = deim_dispatch_append (list, "batch_norm_state");
+  for (guint i = 2; i < 6; i++)
+    deim_dispatch_bind (d, DEIM_BIND_READ, node->in[i]);
+  deim_dispatch_bind (d, DEIM_BIND_READ, scale ? scale : node->in[2]);
+  deim_dispatch_bind_blob (d, map);
+  deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, state);
+  deim_dispatch_push_int (d, blocks);
+  deim_dispatch_push_int (d, scale != NULL);
+  deim_dispatch_push_float (d, (gfloat) x->shape.n * (gfloat) (x->shape.h * x->shape.w));
+  deim_dispatch_push_float (d, node->attrs.norm.eps);
+  d->groups[0] = ((guint) blocks + d->local_size - 1) / d->local_size;
+  return state;
+}
+
+static DeimPartials
+dispatch_sums (const DeimNode *node, DeimDispatchList *list, gint state)
+{
+  DeimTensor *dy = node->in[0], *x = node->in[1];
+  DeimExtent extent = deim_dispatch_extent (list, x);
+  DeimPartials partials = deim_dispatch_partials (list, x, node->in[6] ? 4 : 2);
+  DeimDispatch *d = deim_dispatch_append (list, "batch_norm_sums");
+  deim_dispatch_bind (d, DEIM_BIND_READ, dy);
+  deim_dispatch_bind (d, DEIM_BIND_READ, x);
+  deim_dispatch_bind_scratch (d, DEIM_BIND_READ, state);
+  deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, partials.scratch);
+  deim_dispatch_spec (d, partials.lanes == 1);
+  deim_dispatch_spec (d, node->attrs.norm.act);
+  deim_dispatch_spec (d, node->in[6] != NULL);
+  deim_dispatch_push_place (d, list, dy);
+  deim_dispatch_push_place (d, list, x);
+  deim_dispatch_push_int (d, extent.blocks);
+  deim_dispatch_push_int (d, extent.positions);
+  deim_dispatch_push_int (d, partials.strip_length);
+  deim_dispatch_push_int (d, partials.strips);
+  d->groups[0] = (guint) partials.strips;
+  d->groups[1] = (guint) extent.blocks;
+  d->groups[2] = (guint) extent.batch;
+  return partials;
+}
+
+/* The gradients of weight and bias, and [blocks][6] vec4 for the last dispatch. */
+static gint
+dispatch_table (const DeimNode *node, DeimDispatchList *list, gint state, const DeimPartials *partials)
+{
+  DeimTensor *x = node->in[1];
+  gint blocks = deim_dispatch_layout (list, x)->blocks, map = deim_dispatch_add_channel_map (list, x);
+  gint table = deim_dispatch_add_scratch (list, (gsize) blocks * 96);
+  DeimDispatch *d = deim_dispatch_append (list, "batch_norm_grad_table");
+  deim_dispatch_bind_scratch (d, DEIM_BIND_READ, partials->scratch);
+  deim_dispatch_bind_scratch (d, DEIM_BIND_READ, state);
+  deim_dispatch_bind_blob (d, map);
+  deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, table);
+  deim_dispatch_bind (d, DEIM_BIND_WRITE, node->out[1]);
+  deim_dispatch_bind (d, DEIM_BIND_WRITE, node->out[2]);
+  deim_dispatch_spec (d, (guint32) partials->terms);
+  deim_dispatch_push_int (d, blocks);
+  deim_dispatch_push_int (d, x->shape.c);
+  deim_dispatch_push_int (d, partials->count);
+  deim_dispatch_push_float (d, (gfloat) x->shape.n * (gfloat) (x->shape.h * x->shape.w));
+  d->groups[0] = ((guint) blocks + d->local_size - 1) / d->local_size;
+  return table;
+}
+
 static gboolean
 batch_norm_grad_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
 {
   DeimTensor *dy = node->in[0], *x = node->in[1], *dx = node->out[0];
   DeimExtent extent = deim_dispatch_extent (list, x);
   const gint per_lane = 4;
-  DeimPartials partials =
-      deim_dispatch_channel_sums (list, &(DeimSums){ .mode = DEIM_SUMS_CENTRED, .g = dy, .x = x, .mean = node->in[3] });
-  gint map = deim_dispatch_add_channel_map (list, x);
-  gint table = deim_dispatch_add_scratch (list, (gsize) extent.blocks * 48);
-  DeimDispatch *d = deim_dispatch_append (list, "batch_norm_grad_table");
-  deim_dispatch_bind_scratch (d, DEIM_BIND_READ, partials.scratch);
-  deim_dispatch_bind_blob (d, map);
-  for (guint i = 2; i < 5; i++)
-    deim_dispatch_bind (d, DEIM_BIND_READ, node->in[i]);
-  deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, table);
-  deim_dispatch_bind (d, DEIM_BIND_WRITE, node->out[1]);
-  deim_dispatch_bind (d, DEIM_BIND_WRITE, node->out[2]);
-  deim_dispatch_push_int (d, extent.blocks);
-  deim_dispatch_push_int (d, x->shape.c);
-  deim_dispatch_push_int (d, partials.count);
-  deim_dispatch_push_float (d, (gfloat) extent.batch * (gfloat) extent.positions);
-  deim_dispatch_push_float (d, node->attrs.norm.eps);
-  d->groups[0] = ((guint) extent.blocks + d->local_size - 1) / d->local_size;
+  gint state = dispatch_state (node, list);
+  DeimPartials partials = dispatch_sums (node, list, state);
+  gint table = dispatch_table (node, list, state, &partials);
+  if (node->in[6])
+    deim_dispatch_channel_totals (list, &partials, 2, x, node->out[3], node->out[4]);
 
-  d = deim_dispatch_append (list, "batch_norm_grad");
+  DeimDispatch *d = deim_dispatch_append (list, "batch_norm_grad");
   deim_dispatch_bind (d, DEIM_BIND_READ, dy);
   deim_dispatch_bind (d, DEIM_BIND_READ, x);
   deim_dispatch_bind_scratch (d, DEIM_BIND_READ, table);
   deim_dispatch_bind (d, DEIM_BIND_WRITE, dx);
   deim_dispatch_spec (d, (guint32) per_lane);
+  deim_dispatch_spec (d, node->attrs.norm.act);
   deim_dispatch_push_place (d, list, dy);
   deim_dispatch_push_place (d, list, x);
   deim_dispatch_push_place (d, list, dx);
@@ -139,15 +212,18 @@ deim_batch_norm_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *ba
     return;
   }
   DeimGraph *graph = deim_backward_graph (backward);
-  DeimTensor *in[5] = { dy, node->in[0], node->in[1], node->out[1], node->out[2] };
-  DeimNode *grad = deim_op_append (graph, &deim_op_batch_norm_grad, in, 5, dy->shape);
+  DeimTensor *scale = node->n_in > 5 ? node->in[5] : NULL;
+  DeimTensor *in[7] = { dy, node->in[0], node->in[1], node->in[2], node->out[1], node->out[2], scale };
+  DeimNode *grad = deim_op_append (graph, &deim_op_batch_norm_grad, in, 7, dy->shape);
   if (!grad)
     return;
   grad->attrs.norm = node->attrs.norm;
-  for (guint i = 0; i < 2; i++) {
-    DeimTensor *vector = deim_graph_append_output (graph, grad, node->in[1]->shape, DEIM_TYPE_FLOAT);
+  static const guint sources[] = { 1, 2, 5, 6 }; /* weight, bias, and of the affine block scale and shift */
+  for (guint i = 0; i < (scale ? 4 : 2); i++) {
+    DeimTensor *source = node->in[sources[i]];
+    DeimTensor *vector = deim_graph_append_output (graph, grad, source->shape, DEIM_TYPE_FLOAT);
     vector->plain = TRUE;
-    deim_backward_give (backward, node->in[1 + i], vector);
+    deim_backward_give (backward, source, vector);
   }
   deim_backward_give (backward, node->in[0], grad->out[0]);
 }

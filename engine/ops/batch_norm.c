@@ -5,7 +5,8 @@
  *
  * Operands: x [n, c, h, w], then weight, bias, mean, var, each [c]. With the batch's statistics mean and var are not
  * read, and out[1] and out[2] are the batch's, plain [c]; the variance is the unbiased one, which the running average
- * takes (torch: running += momentum * (batch - running)), while x is divided by the root of the biased one.
+ * takes (torch: running += momentum * (batch - running)), while x is divided by the root of the biased one. An
+ * activation may follow (attrs.norm.act), and a learnable affine block: in[5] and in[6], scale and bias [1], or NULL.
  */
 #include "engine/graph/differentiate.h"
 #include "engine/ops/channel_sums.h"
@@ -29,10 +30,13 @@ batch_norm_reference (const DeimNode *node, const DeimOperands *operands)
       operands->out[2][c] = (gfloat) (var * count / (count - 1));
     }
     gdouble deviation = sqrt (var + (gdouble) node->attrs.norm.eps);
+    gdouble scale = operands->in[5] ? operands->in[5][0] : 1, shift = operands->in[6] ? operands->in[6][0] : 0;
     for (gint n = 0; n < s.n; n++) {
       gsize at = ((gsize) n * (gsize) s.c + (gsize) c) * plane;
-      for (gsize i = at; i < at + plane; i++)
-        operands->out[0][i] = (gfloat) ((operands->in[0][i] - mean) / deviation * weight + bias);
+      for (gsize i = at; i < at + plane; i++) {
+        gdouble z = (operands->in[0][i] - mean) / deviation * weight + bias;
+        operands->out[0][i] = (gfloat) (deim_act_apply (z, node->attrs.norm.act, 0, 0) * scale + shift);
+      }
     }
   }
 }
@@ -92,12 +96,29 @@ dispatch_batch_table (const DeimNode *node, DeimDispatchList *list)
 static gboolean
 batch_norm_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
 {
-  DeimPointwise p = deim_pointwise (DEIM_POINTWISE_CHANNEL, node->in[0], NULL, node->out[0]);
-  if (node->attrs.norm.batch)
-    p.scratch = dispatch_batch_table (node, list);
-  else
+  DeimTensor *x = node->in[0], *y = node->out[0], *scale = node->n_in > 5 ? node->in[5] : NULL;
+  const gint per_lane = 4;
+  if (!node->attrs.norm.batch) {
+    DeimPointwise p = deim_pointwise (DEIM_POINTWISE_CHANNEL, x, NULL, y);
     p.blob = add_fixed_table (node, list);
-  deim_dispatch_pointwise (list, &p);
+    deim_dispatch_pointwise (list, &p);
+    return TRUE;
+  }
+  DeimExtent extent = deim_dispatch_extent (list, x);
+  gint table = dispatch_batch_table (node, list);
+  gint block = scale ? deim_dispatch_channel_table (list, x, scale, node->in[6]) : table;
+  DeimDispatch *d = deim_dispatch_append (list, "batch_norm");
+  deim_dispatch_bind (d, DEIM_BIND_READ, x);
+  deim_dispatch_bind_scratch (d, DEIM_BIND_READ, table);
+  deim_dispatch_bind_scratch (d, DEIM_BIND_READ, block);
+  deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
+  deim_dispatch_spec (d, (guint32) per_lane);
+  deim_dispatch_spec (d, node->attrs.norm.act);
+  deim_dispatch_spec (d, scale != NULL);
+  deim_dispatch_push_place (d, list, x);
+  deim_dispatch_push_place (d, list, y);
+  deim_dispatch_push_int (d, extent.positions);
+  deim_dispatch_cover (d, list, (extent.positions + per_lane - 1) / per_lane, extent.blocks, extent.batch);
   return TRUE;
 }
 

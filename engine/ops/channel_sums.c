@@ -9,29 +9,32 @@
 extern const DeimOp deim_op_channel_sum;
 
 DeimPartials
-deim_dispatch_channel_sums (DeimDispatchList *list, const DeimSums *sums)
+deim_dispatch_partials (DeimDispatchList *list, const DeimTensor *like, gint terms)
 {
-  DeimTensor *g = sums->g, *x = sums->x ? sums->x : g;
-  gboolean normalised = sums->mode == DEIM_SUMS_NORMALISED;
   guint lanes = list->device.subgroup_size;
-  DeimExtent extent = deim_dispatch_extent (list, g);
-  DeimPartials partials = { .terms = sums->mode == DEIM_SUMS_PLAIN ? 1 : 2, .positions = extent.positions };
+  DeimExtent extent = deim_dispatch_extent (list, like);
+  DeimPartials partials = { .terms = terms, .positions = extent.positions };
   partials.strip_length = (gint) MAX (1024, 32 * lanes);
   partials.strips = (extent.positions + partials.strip_length - 1) / partials.strip_length;
   partials.lanes = list->device.subgroup ? 1 : (gint) lanes; /* each lane stands for itself if they cannot add up */
   partials.count = extent.batch * partials.strips * partials.lanes;
-  partials.scratch =
-      deim_dispatch_add_scratch (list, (gsize) partials.count * (gsize) (extent.blocks * partials.terms) * 16);
+  partials.scratch = deim_dispatch_add_scratch (list, (gsize) partials.count * (gsize) (extent.blocks * terms) * 16);
+  return partials;
+}
 
-  gint map = deim_dispatch_add_channel_map (list, g);
+DeimPartials
+deim_dispatch_channel_sums (DeimDispatchList *list, const DeimSums *sums)
+{
+  DeimTensor *g = sums->g, *x = sums->x ? sums->x : g;
+  DeimExtent extent = deim_dispatch_extent (list, g);
+  DeimPartials partials = deim_dispatch_partials (list, g, sums->mode == DEIM_SUMS_PLAIN ? 1 : 2);
   DeimDispatch *d = deim_dispatch_append (list, "channel_sums");
   deim_dispatch_bind (d, DEIM_BIND_READ, g);
   deim_dispatch_bind (d, DEIM_BIND_READ, x);
-  if (normalised)
+  if (sums->mode == DEIM_SUMS_NORMALISED)
     deim_dispatch_bind_scratch (d, DEIM_BIND_READ, sums->stats);
   else
-    deim_dispatch_bind (d, DEIM_BIND_READ, sums->mean ? sums->mean : g);
-  deim_dispatch_bind_blob (d, map);
+    deim_dispatch_bind (d, DEIM_BIND_READ, g);
   deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, partials.scratch);
   deim_dispatch_spec (d, sums->mode);
   deim_dispatch_spec (d, partials.lanes == 1);
@@ -48,7 +51,7 @@ deim_dispatch_channel_sums (DeimDispatchList *list, const DeimSums *sums)
 }
 
 void
-deim_dispatch_channel_totals (DeimDispatchList *list, const DeimPartials *partials, const DeimTensor *like,
+deim_dispatch_channel_totals (DeimDispatchList *list, const DeimPartials *partials, gint term, const DeimTensor *like,
                               DeimTensor *first, DeimTensor *second)
 {
   DeimTensor *some = first ? first : second;
@@ -64,6 +67,7 @@ deim_dispatch_channel_totals (DeimDispatchList *list, const DeimPartials *partia
   deim_dispatch_spec (d, total);
   deim_dispatch_push_int (d, blocks);
   deim_dispatch_push_int (d, partials->count);
+  deim_dispatch_push_int (d, term);
   deim_dispatch_push_int (d, like->shape.c);
   deim_dispatch_push_int (d, (first ? 1 : 0) | (second ? 2 : 0));
   d->groups[0] = total ? 1 : ((guint) blocks + d->local_size - 1) / d->local_size;
@@ -113,7 +117,7 @@ static gboolean
 channel_sum_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
 {
   DeimPartials partials = deim_dispatch_channel_sums (list, &(DeimSums){ .mode = DEIM_SUMS_PLAIN, .g = node->in[0] });
-  deim_dispatch_channel_totals (list, &partials, node->in[0], node->out[0], NULL);
+  deim_dispatch_channel_totals (list, &partials, 0, node->in[0], node->out[0], NULL);
   return TRUE;
 }
 

@@ -13,7 +13,6 @@
 typedef enum {
   DEIM_SUMS_PLAIN,      /* g */
   DEIM_SUMS_PRODUCT,    /* g; g * x */
-  DEIM_SUMS_CENTRED,    /* g; g * (x - mean [c]) */
   DEIM_SUMS_NORMALISED, /* g; g * (x - mean) / deviation of the position */
   DEIM_SUMS_MOMENTS,    /* mean and sum of squared deviations of g, of each strip */
 } DeimSumsMode;
@@ -21,24 +20,25 @@ typedef enum {
 typedef struct {
   DeimSumsMode mode;
   DeimTensor *g, *x;
-  DeimTensor *mean; /* DEIM_SUMS_CENTRED: plain [c] */
-  gint stats;       /* DEIM_SUMS_NORMALISED: scratch [n][positions] vec4 of mean and 1 / deviation */
+  gint stats; /* DEIM_SUMS_NORMALISED: scratch [n][positions] vec4 of mean and 1 / deviation */
 } DeimSums;
 
 /* Partial sums as shaders find them: [n * strips * lanes][blocks][terms] vec4. */
 typedef struct {
   gint scratch;
-  gint terms;                   /* 1 or 2 */
+  gint terms;                   /* 1, 2 or 4 */
   gint count;                   /* of partial sums */
   gint strips, lanes;           /* of a batch entry; of a strip */
   gint strip_length, positions; /* the last strip of a batch entry may be shorter */
 } DeimPartials;
 
 DeimPartials deim_dispatch_channel_sums (DeimDispatchList *list, const DeimSums *sums);
-/* Adds up to plain tensors [c] (NULL: not wanted), or, where they have one number and @like more channels, to the sum
- * over all channels. @like: whose channels were summed. */
-void deim_dispatch_channel_totals (DeimDispatchList *list, const DeimPartials *partials, const DeimTensor *like,
-                                   DeimTensor *first, DeimTensor *second);
+/* Scratch for @terms sums over @like, cut as above, for a kernel that fills it itself. */
+DeimPartials deim_dispatch_partials (DeimDispatchList *list, const DeimTensor *like, gint terms);
+/* Adds terms @term and @term + 1 up to plain tensors [c] (NULL: not wanted), or, where they have one number and @like
+ * more channels, to the sum over all channels. @like: whose channels were summed. */
+void deim_dispatch_channel_totals (DeimDispatchList *list, const DeimPartials *partials, gint term,
+                                   const DeimTensor *like, DeimTensor *first, DeimTensor *second);
 
 /* Plain vectors [c] (@b may be NULL: zeros) -> scratch [blocks][2] vec4 in the channels of @like; of single numbers
  * [1][2] vec4, repeated over the lanes. */

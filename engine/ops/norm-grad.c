@@ -81,7 +81,7 @@ norm_grad_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error
 
   DeimPartials partials =
       deim_dispatch_channel_sums (list, &(DeimSums){ .mode = DEIM_SUMS_NORMALISED, .g = dy, .x = x, .stats = stats });
-  deim_dispatch_channel_totals (list, &partials, x, centre ? node->out[2] : NULL, node->out[1]);
+  deim_dispatch_channel_totals (list, &partials, 0, x, centre ? node->out[2] : NULL, node->out[1]);
   return TRUE;
 }
 

@@ -29,6 +29,8 @@ deim_tensor_is_vector (const DeimTensor *tensor, gint c)
 
 /* The activation of one number (act.c). */
 gdouble deim_act_apply (gdouble x, DeimAct act, gdouble lo, gdouble hi);
+/* Its derivative; at corners what PyTorch takes: 0 for relu, 1 at the bounds of a clamp. */
+gdouble deim_act_derive (gdouble x, DeimAct act, gdouble lo, gdouble hi);
 
 /* Mean and biased variance of channel @c over batch and positions (batch_norm-grad.c). */
 void deim_channel_moments (const gfloat *x, DeimShape shape, gint c, gdouble *ret_mean, gdouble *ret_var);
