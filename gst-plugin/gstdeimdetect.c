@@ -163,8 +163,8 @@ gst_deim_detect_start (GstBaseTransform *base)
   reset (self);
   gst_deim_timing_start (self);
   const DeimModelInfo *info = deim_model_get_info (gst_deim_engine_get_model (self->engine));
-  GST_INFO_OBJECT (self, "%s: %s with %u classes at %ux%u on %s, %u in flight", model, info->arch, info->num_classes,
-                   info->input_width, info->input_height,
+  GST_INFO_OBJECT (self, "%s: %s with %u classes at %ux%u (height x width) on %s, %u in flight", model, info->arch,
+                   info->num_classes, info->input_height, info->input_width,
                    deim_device_get_name (gst_deim_engine_get_device (self->engine)), self->slots);
   return TRUE;
 }

@@ -78,12 +78,12 @@ show (GstDeimDetect *self, GstDeimPending *pending, DeimFrame *frame)
   if (!choose_region (self, pending->buffer, frame)) {
     pending->skip = GST_DEIM_SKIP_REGION;
     if (!self->region_warned)
-      GST_ELEMENT_WARNING (self, RESOURCE, SETTINGS,
-                           ("The region %u,%u,%u,%u lies outside the frame of %ux%u; nothing is detected until one of "
-                            "them changes.",
-                            self->region.x, self->region.y, self->region.w, self->region.h, frame->width,
-                            frame->height),
-                           (NULL));
+      GST_ELEMENT_WARNING (
+          self, RESOURCE, SETTINGS,
+          ("The region %u,%u,%u,%u lies outside the frame of %ux%u (width x height); nothing is detected until one of "
+           "them changes.",
+           self->region.x, self->region.y, self->region.w, self->region.h, frame->width, frame->height),
+          (NULL));
     self->region_warned = TRUE;
     return GST_FLOW_OK;
   }

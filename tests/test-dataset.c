@@ -145,7 +145,7 @@ test_broken (void)
   g_autofree gchar *outside =
       g_strconcat (fine, ", {\"id\": 77, \"image_id\": 2, \"category_id\": 3, \"bbox\": [8, 0, 3, 4]}", NULL);
   check_broken (outside, "*broken/annotations.json: annotations?1? (id 77, of b.png): \"bbox\" 8, 0, 3, 4 lies "
-                         "outside its picture of 8 x 6 pixels*");
+                         "outside its picture, 8 pixels wide and 6 high*");
   g_autofree gchar *above =
       g_strconcat (fine, ", {\"id\": 78, \"image_id\": 2, \"category_id\": 3, \"bbox\": [1, -4, 3, 4]}", NULL);
   check_broken (above, "*annotations?1? (id 78*");
@@ -235,13 +235,13 @@ test_load_refused (void)
   write_text ("bad/a.png", "no picture at all");
   check_load_refused ("*annotations.json names*a.png is no picture that can be decoded*");
   write_picture ("bad/a.png", 8, 7);
-  check_load_refused ("*annotations.json: the image with id 5 is said to have 8 x 6 pixels, but *a.png has 8 x 7*");
+  check_load_refused ("*annotations.json: the image with id 5 is said to be 8 pixels wide and 6 high, but *a.png is 8 and 7*");
 
   /* A box outside a picture whose size the annotations do not say. */
   write_text ("bad/annotations.json",
               "{\"images\": [{\"id\": 5, \"file_name\": \"a.png\"}], " CATEGORIES ", \"annotations\": ["
               "{\"id\": 9, \"image_id\": 5, \"category_id\": 3, \"bbox\": [9, 2, 3, 4]}]}");
-  check_load_refused ("*annotations?0? (id 9, of a.png): \"bbox\" 9, 2, 3, 4 lies outside its picture of 8 x 7*");
+  check_load_refused ("*annotations?0? (id 9, of a.png): \"bbox\" 9, 2, 3, 4 lies outside its picture, 8 pixels wide and 7 high*");
 
   /* A picture that breaks off. */
   g_autofree gchar *path = path_of ("bad/a.png"), *bytes = NULL;

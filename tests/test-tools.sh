@@ -87,7 +87,7 @@ expect "missing annotations" 1 "nowhere.json does not exist" \
 expect "synth without a count" 2 "count must be 1 to" "$deim" dataset synth --output "$dir/shapes"
 expect "synth of an unknown split" 2 "use default, hard or sparse" \
   "$deim" dataset synth --output "$dir/shapes" --count 1 --split easy
-expect "synth" 0 "train  6 pictures of 64 x 96, split default, seed 3, 6 classes" \
+expect "synth" 0 "train  6 pictures of 64 x 96 (height x width), split default, seed 3, 6 classes" \
   "$deim" dataset synth --output "$dir/shapes/train" --count 6 --seed 3 --size 64x96
 expect "synth into the same folder" 1 "annotations.json is there already" \
   "$deim" dataset synth --output "$dir/shapes/train" --count 1
@@ -99,7 +99,7 @@ holds "its classes" "$dir/out" "^    5  ring  *[0-9]* objects in  *[0-9]* pictur
 if "$deim" dataset check "$dir/shapes/val" 2>&1 | grep -q "this build cannot read"; then
   echo "ok $((n += 1)) # SKIP built without gdk-pixbuf"
 else
-  expect "check" 0 "^Sizes  *all 96 x 64" "$deim" dataset check "$dir/shapes"
+  expect "check" 0 "^Sizes  *all 96 wide, 64 high" "$deim" dataset check "$dir/shapes"
   expect "preview" 0 "sheet.png  8 pictures of epoch 4 of 160" \
     "$deim" dataset preview "$dir/shapes" --output "$dir/sheet.png" --rows 2 --size 64x64
   expect "preview into no folder" 1 "missing/sheet.png cannot be written" \

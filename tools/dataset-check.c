@@ -90,7 +90,7 @@ check_pictures (const DeimDataset *dataset)
   if (bad)
     deim_tool_fail ("%s: %u of %u pictures cannot be used", dataset->annotations, bad, n);
   else if (least[0] == most[0] && least[1] == most[1])
-    printf ("Sizes        all %u x %u\n", least[0], least[1]);
+    printf ("Sizes        all %u wide, %u high\n", least[0], least[1]);
   else
     printf ("Sizes        %u to %u wide, %u to %u high\n", least[0], most[0], least[1], most[1]);
   return bad == 0;

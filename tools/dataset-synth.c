@@ -41,7 +41,8 @@ take_options (const Options *options, DeimSynthOptions *made)
   if (options->size && !deim_tool_parse_size (options->size, &made->height, &made->width))
     return deim_tool_misuse ("\"%s\" is no size; give HxW, such as 320x320", options->size);
   if (made->height < 32 || made->width < 32 || made->height > 4096 || made->width > 4096)
-    return deim_tool_misuse ("pictures of %u x %u; sides must be 32 to 4096", made->height, made->width);
+    return deim_tool_misuse ("pictures of %u x %u (height x width); sides must be 32 to 4096", made->height,
+                             made->width);
   made->count = (guint) options->count;
   made->seed = (guint64) options->seed;
   return DEIM_EXIT_OK;
@@ -74,8 +75,9 @@ run (gchar **argv)
   if (!deim_synth_write (options.output, &made, &error))
     return deim_tool_fail ("%s", error->message);
   deim_progress_clear ();
-  printf ("%s  %u pictures of %u x %u, split %s, seed %" G_GUINT64_FORMAT ", %d classes\n", options.output, made.count,
-          made.height, made.width, deim_synth_split_name (made.split), made.seed, DEIM_SYNTH_CLASSES);
+  printf ("%s  %u pictures of %u x %u (height x width), split %s, seed %" G_GUINT64_FORMAT ", %d classes\n",
+          options.output, made.count, made.height, made.width, deim_synth_split_name (made.split), made.seed,
+          DEIM_SYNTH_CLASSES);
   return DEIM_EXIT_OK;
 }
 

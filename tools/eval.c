@@ -142,9 +142,11 @@ feed_picture (Job *job, DeimFeed *feed, guint index, const gchar *path, GError *
   const DeimFrame *frame = &picture.frame;
   gboolean ok = (!image->width || image->width == frame->width) && (!image->height || image->height == frame->height);
   if (!ok)
-    g_set_error (error, DEIM_ERROR, DEIM_ERROR_FORMAT,
-                 "%s has %u x %u pixels, the annotations say %u x %u; boxes would not fit, give the original picture",
-                 path, frame->width, frame->height, image->width, image->height);
+    g_set_error (
+        error, DEIM_ERROR, DEIM_ERROR_FORMAT,
+        "%s is %u pixels wide and %u high, the annotations say %u and %u; boxes would not fit, give the original "
+        "picture",
+        path, frame->width, frame->height, image->width, image->height);
   ok = ok && deim_feed_push (feed, frame, GUINT_TO_POINTER (index), error);
   deim_picture_unmap (&picture);
   return ok;

@@ -361,7 +361,8 @@ deim_picture_to_surface (DeimPicture *picture, GError **error)
   GstVideoInfo info;
 
   if (cairo_surface_status (surface) != CAIRO_STATUS_SUCCESS) {
-    g_set_error (error, DEIM_ERROR, DEIM_ERROR_UNSUPPORTED, "a frame of %d x %d cannot be drawn: %s", width, height,
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_UNSUPPORTED,
+                 "a frame that is %d pixels wide and %d high cannot be drawn: %s", width, height,
                  cairo_status_to_string (cairo_surface_status (surface)));
     cairo_surface_destroy (surface);
     return NULL;

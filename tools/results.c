@@ -67,7 +67,7 @@ deim_result_write_text (const DeimResult *result, const GArray *detections, Deim
 {
   g_autofree gchar *source = g_filename_display_name (result->source);
 
-  fprintf (out, "%s, frame %" G_GUINT64_FORMAT ", %u x %u: %u %s\n", source, result->frame, result->width,
+  fprintf (out, "%s, frame %" G_GUINT64_FORMAT ", %u wide, %u high: %u %s\n", source, result->frame, result->width,
            result->height, detections->len, detections->len == 1 ? "detection" : "detections");
   for (guint i = 0; i < detections->len; i++) {
     const DeimDetection *found = &g_array_index (detections, DeimDetection, i);

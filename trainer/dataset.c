@@ -88,7 +88,8 @@ check_inside (const DeimDataset *dataset, guint object, guint width, guint heigh
   if (o->x < width && o->y < height && o->x + o->w > 0 && o->y + o->h > 0)
     return TRUE;
   refuse (dataset, object, error,
-          "\"bbox\" %g, %g, %g, %g lies outside its picture of %u x %u pixels; it is x, y, width, height in pixels",
+          "\"bbox\" %g, %g, %g, %g lies outside its picture, %u pixels wide and %u high; it is x, y, width, height in "
+          "pixels",
           o->x, o->y, o->w, o->h, width, height);
   return FALSE;
 }
@@ -207,8 +208,8 @@ check_size (const DeimDataset *dataset, guint index, const DeimImage *image, GEr
   if ((!said->width || said->width == image->width) && (!said->height || said->height == image->height))
     return TRUE;
   g_set_error (error, DEIM_ERROR, DEIM_ERROR_FORMAT,
-               "%s: the image with id %" G_GINT64_FORMAT " is said to have %u x %u pixels, but %s/%s has %u x %u; its "
-               "boxes would not fit, give the original picture",
+               "%s: the image with id %" G_GINT64_FORMAT " is said to be %u pixels wide and %u high, but %s/%s is %u "
+               "and %u; its boxes would not fit, give the original picture",
                dataset->annotations, said->id, said->width, said->height, dataset->images, said->file_name,
                image->width, image->height);
   return FALSE;

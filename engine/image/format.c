@@ -99,16 +99,16 @@ check_region (const DeimFrame *f, GError **error)
     return TRUE;
   if (f->region_w == 0 || f->region_h == 0) {
     g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
-                 "region of %ux%u pixels is empty; give both sides, or 0x0 for the whole frame", f->region_w,
-                 f->region_h);
+                 "region of %ux%u pixels (width x height) is empty; give both sides, or 0x0 for the whole frame",
+                 f->region_w, f->region_h);
     return FALSE;
   }
   /* Written so that sums cannot wrap. */
   if (f->region_x >= f->width || f->region_w > f->width - f->region_x || f->region_y >= f->height ||
       f->region_h > f->height - f->region_y) {
     g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
-                 "region %ux%u at %u,%u reaches outside the frame of %ux%u; make it fit", f->region_w, f->region_h,
-                 f->region_x, f->region_y, f->width, f->height);
+                 "region %ux%u at %u,%u reaches outside the frame of %ux%u (width x height); make it fit", f->region_w,
+                 f->region_h, f->region_x, f->region_y, f->width, f->height);
     return FALSE;
   }
   return TRUE;
@@ -126,8 +126,9 @@ deim_frame_check (const DeimFrame *frame, GError **error)
   }
   if (frame->width < 1 || frame->height < 1 || frame->width > DEIM_FRAME_MAX_SIZE ||
       frame->height > DEIM_FRAME_MAX_SIZE) {
-    g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS, "frame of %ux%u pixels; sides must be 1 to %d", frame->width,
-                 frame->height, DEIM_FRAME_MAX_SIZE);
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
+                 "frame of %ux%u pixels (width x height); sides must be 1 to %d", frame->width, frame->height,
+                 DEIM_FRAME_MAX_SIZE);
     return FALSE;
   }
   if (info->yuv && ((guint) frame->matrix > DEIM_MATRIX_FCC || (guint) frame->range > DEIM_RANGE_FULL)) {

@@ -29,7 +29,7 @@ check_buffer (gsize size, const gchar *what, const DeimPreprocess *p, GError **e
   if (size <= BUFFER_MAX)
     return TRUE;
   g_set_error (error, DEIM_ERROR, DEIM_ERROR_UNSUPPORTED,
-               "%s of a %ux%u %s frame to %ux%u would take %" G_GSIZE_FORMAT
+               "%s of a %ux%u (width x height) %s frame to %ux%u would take %" G_GSIZE_FORMAT
                " bytes, more than the 128 MiB that every device can bind; scale the frame down or set a region",
                what, p->region.w, p->region.h, p->info->name, p->width, p->height, size);
   return FALSE;

@@ -35,8 +35,8 @@ deim_preprocess_init (DeimPreprocess *p, const DeimFrame *frame, guint width, gu
   if (!deim_frame_check (frame, error))
     return FALSE;
   if (width < 1 || height < 1 || width > DEIM_FRAME_MAX_SIZE || height > DEIM_FRAME_MAX_SIZE) {
-    g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS, "network input of %ux%u pixels; sides must be 1 to %d", width,
-                 height, DEIM_FRAME_MAX_SIZE);
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
+                 "network input of %ux%u (height x width); sides must be 1 to %d", height, width, DEIM_FRAME_MAX_SIZE);
     return FALSE;
   }
   DeimPreprocess made = {
