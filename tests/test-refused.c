@@ -101,6 +101,45 @@ test_every_tensor (gconstpointer data)
   g_assert_cmpuint (missed, >, tolerated);
 }
 
+/* Layers that only training reads and that are wider than those of evaluation: good as they are, not needed, and of no
+ * other shape than follows from the rest. */
+static void
+test_wide_layers (void)
+{
+  g_autofree gchar *folder = shell_find_folder ("var_s_wide");
+  if (!folder)
+    return;
+  DeimArch like;
+  g_assert_true (deim_arch_find_preset ("deim_dfine_s", &like));
+  g_autoptr (GoldenParams) params = shell_read_params (folder, "var_s_wide", &like);
+  Shell good = { .params = params };
+  g_autoptr (GError) none = load_shell (&good, "var_s_wide");
+  g_assert_no_error (none);
+  guint tried = 0;
+  for (guint i = 0; i < params->list->len; i++) {
+    const GoldenParam *param = g_ptr_array_index (params->list, i);
+    if (!g_str_has_prefix (param->name, "decoder.decoder.layers.2.") &&
+        !g_str_has_prefix (param->name, "decoder.decoder.lqe_layers.2.") &&
+        !g_str_has_prefix (param->name, "decoder.dec_score_head.2.") &&
+        !g_str_has_prefix (param->name, "decoder.dec_bbox_head.2."))
+      continue;
+    tried++;
+    Shell without = { .params = params, .without = param->name };
+    g_autoptr (GError) gone = load_shell (&without, "var_s_wide");
+    /* Layers are counted by their packed projections: without it the others of the layer belong to none. */
+    gboolean counts = g_str_has_suffix (param->name, ".self_attn.in_proj_weight");
+    if (counts ? !gone || !strstr (gone->message, param->name) : gone != NULL)
+      g_error ("%s was left out: %s", param->name, gone ? gone->message : "nobody noticed");
+    Shell bent = { .params = params, .bent = param->name };
+    g_autoptr (GError) wrong = load_shell (&bent, "var_s_wide");
+    g_assert_error (wrong, DEIM_ERROR, DEIM_ERROR_ARCHITECTURE);
+    if (!strstr (wrong->message, param->name))
+      g_error ("%s was bent: %s", param->name, wrong->message);
+  }
+  g_test_message ("%u tensors", tried);
+  g_assert_cmpuint (tried, >, 30);
+}
+
 static void
 test_named_refusals (void)
 {
@@ -280,6 +319,7 @@ main (gint argc, gchar **argv)
     g_autofree gchar *path = g_strdup_printf ("/models/refused/every-tensor/%s", models[i]);
     g_test_add_data_func (path, models[i], test_every_tensor);
   }
+  g_test_add_func ("/models/refused/wide-layers", test_wide_layers);
   g_test_add_func ("/models/refused/named", test_named_refusals);
   g_test_add_data_func ("/models/refused/scalars/deimv2_atto", "deimv2_atto", test_scalars);
   g_test_add_data_func ("/models/refused/scalars/deim_dfine_n", "deim_dfine_n", test_scalars);
