@@ -7,8 +7,12 @@
  *
  * tests/rtsp-server.c serves 25 frames a second in another process; here they go through rtspsrc, a decoder,
  * deimdetect, deimoverlay and a sink that shows frames in time and drops late ones, as a video sink does. The network
- * is Atto at twice its usual area, which is too much for a processor 25 times a second. Prints a line every ten
+ * is Atto at twice its usual area, which is too much for a processor 25 times a second. Prints a line every five
  * seconds, and TAP. Without --minutes it runs for a quarter of a minute.
+ *
+ * What is lost or doubled shows in media time: how many frames lie between the first and the last that came. By the
+ * clock on the wall a second holds more frames than the camera makes where a backlog drains, and fewer where the
+ * machine is busy with something else; that is what the bounds on the frames' age are for.
  */
 #include <gio/gio.h>
 #include <glib/gstdio.h>
@@ -20,7 +24,7 @@
 #include "engine/deim.h"
 
 #define RATE 25
-#define LINE 10 /* seconds of a line */
+#define LINE 5 /* seconds of a line */
 
 static gdouble minutes = 0.25;
 static gchar *photo_model;
@@ -32,9 +36,17 @@ typedef struct {
   guint entered, arrived, shown; /* frames at the detector, at the sink, and those of them that were in time there */
   GstClockTime entry_sum;        /* from the network to the detector, of all */
   GstClockTime sum, worst;       /* from the network to the sink, of all and of the slowest */
-  GstClockTime last;             /* running time of the newest */
+  GstClockTime first, last;      /* running time of the oldest of them all and of the newest; not forgotten by lines */
+  guint all;                     /* from first to last */
   gboolean disorder;
 } Watch;
+
+/* From the first frame that arrived to the last. */
+typedef struct {
+  guint arrived;
+  gdouble expected; /* so many frames the camera made from the first to the last, by their timestamps */
+  gdouble lag_ms;   /* how long ago the network had the last; negative: its time is yet to come */
+} Window;
 
 /* A line of the output. */
 typedef struct {
@@ -108,6 +120,9 @@ on_arrival (GstPad *pad, GstPadProbeInfo *info, gpointer data)
   watch->worst = MAX (watch->worst, taken);
   watch->disorder |= GST_CLOCK_TIME_IS_VALID (watch->last) && running <= watch->last;
   watch->last = running;
+  if (!GST_CLOCK_TIME_IS_VALID (watch->first))
+    watch->first = running;
+  watch->all++;
   g_mutex_unlock (&watch->lock);
   return GST_PAD_PROBE_OK;
 }
@@ -129,6 +144,27 @@ rss_kib (void)
   if (g_file_get_contents ("/proc/self/statm", &text, NULL, NULL))
     pages = (glong) g_ascii_strtoull (strchr (text, ' '), NULL, 10);
   return pages * (sysconf (_SC_PAGESIZE) / 1024);
+}
+
+static void
+begin_window (Watch *watch)
+{
+  g_mutex_lock (&watch->lock);
+  watch->first = GST_CLOCK_TIME_NONE;
+  watch->all = 0;
+  g_mutex_unlock (&watch->lock);
+}
+
+static Window
+read_window (Watch *watch)
+{
+  GstClockTime now = gst_element_get_current_running_time (watch->pipeline);
+  g_mutex_lock (&watch->lock);
+  Window window = { .arrived = watch->all,
+                    .expected = 1 + RATE * (gdouble) (watch->last - watch->first) / GST_SECOND,
+                    .lag_ms = ((gdouble) now - (gdouble) watch->last) / GST_MSECOND };
+  g_mutex_unlock (&watch->lock);
+  return window;
 }
 
 /* Sleeps for @seconds, counting QoS messages of the detector; an error fails the test. */
@@ -196,18 +232,20 @@ test_slow_network (void)
   g_autoptr (GSubprocess) camera = NULL;
   g_autofree gchar *address = start_camera (&camera);
   g_autoptr (GError) error = NULL;
-  /* rtspsrc waits 100 ms for packets that come late; 20 ms of lateness is what video sinks allow. */
-  g_autofree gchar *text =
-      g_strdup_printf ("rtspsrc location=%s latency=100 ! rtph264depay ! avdec_h264 ! deimdetect name=detect model=%s "
-                       "threshold=0.3 ! deimoverlay ! fakesink name=sink sync=true qos=true max-lateness=20000000 "
-                       "signal-handoffs=true",
-                       address, slow);
+  /* rtspsrc waits 100 ms for packets that come late; its timestamps are the camera's, without the corrections of two
+   * clocks that drift apart, of which there is one here. The decoder would drop frames of its own where downstream is
+   * late; 20 ms of that is what video sinks allow. */
+  g_autofree gchar *text = g_strdup_printf (
+      "rtspsrc location=%s latency=100 buffer-mode=none ! rtph264depay ! avdec_h264 qos=false ! deimdetect name=detect "
+      "model=%s threshold=0.3 ! deimoverlay ! fakesink name=sink sync=true qos=true max-lateness=20000000 "
+      "signal-handoffs=true",
+      address, slow);
   g_autoptr (GstElement) pipeline = gst_parse_launch (text, &error);
   g_assert_no_error (error);
   g_autoptr (GstElement) detect = gst_bin_get_by_name (GST_BIN (pipeline), "detect");
   g_autoptr (GstElement) sink = gst_bin_get_by_name (GST_BIN (pipeline), "sink");
   g_autoptr (GstPad) pad = gst_element_get_static_pad (sink, "sink");
-  Watch watch = { .pipeline = pipeline, .last = GST_CLOCK_TIME_NONE };
+  Watch watch = { .pipeline = pipeline, .first = GST_CLOCK_TIME_NONE, .last = GST_CLOCK_TIME_NONE };
   g_autoptr (GstPad) entry = gst_element_get_static_pad (detect, "sink");
   gst_pad_add_probe (entry, GST_PAD_PROBE_TYPE_BUFFER, on_entry, &watch, NULL);
   gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, on_arrival, &watch, NULL);
@@ -221,9 +259,9 @@ test_slow_network (void)
   told += listen (pipeline, detect, 2);
   gint64 since = 0;
   read_watch (&watch, detect, &since);
-  gint64 begun = since;
+  begin_window (&watch);
   guint64 inferred = get_stat (detect, "inferred");
-  guint lines = MAX (1, (guint) (minutes * 60 / LINE)), arrived = 0, shown = 0;
+  guint lines = MAX (2, (guint) (minutes * 60 / LINE)), shown = 0;
   g_autofree Line *line = g_new0 (Line, lines);
   for (guint i = 0; i < lines; i++) {
     told += listen (pipeline, detect, LINE);
@@ -236,32 +274,32 @@ test_slow_network (void)
         (gdouble) (line[i].inferred - inferred) / line[i].seconds, line[i].entry_ms, line[i].mean_ms, line[i].worst_ms,
         get_latency_ms (pipeline), (gdouble) get_stat (detect, "latency") / GST_MSECOND, line[i].rss_kib / 1024);
     inferred = line[i].inferred;
-    arrived += line[i].arrived;
     shown += line[i].shown;
   }
-  gdouble seconds = (gdouble) (since - begun) / G_USEC_PER_SEC;
+  Window window = read_window (&watch);
   gst_element_set_state (pipeline, GST_STATE_PAUSED);
   told += listen (pipeline, detect, 0.2);
   guint64 frames = get_stat (detect, "frames"), all_inferred = get_stat (detect, "inferred");
   guint64 late = get_stat (detect, "skipped-late"), overload = get_stat (detect, "skipped-overload");
-  g_print ("# %u frames in %.1f s, %.2f a second; %u in time. Since the start: %" G_GUINT64_FORMAT
-           " frames, %" G_GUINT64_FORMAT " inferred, %" G_GUINT64_FORMAT " late, %" G_GUINT64_FORMAT
-           " skipped in overload, %u QoS messages\n",
-           arrived, seconds, arrived / seconds, shown, frames, all_inferred, late, overload, told);
+  g_print ("# %u frames, where the camera made %.2f; %u in time; the last is %.0f ms old. Since the start: "
+           "%" G_GUINT64_FORMAT " frames, %" G_GUINT64_FORMAT " inferred, %" G_GUINT64_FORMAT
+           " late, %" G_GUINT64_FORMAT " skipped in overload, %u QoS messages\n",
+           window.arrived, window.expected, shown, window.lag_ms, frames, all_inferred, late, overload, told);
   gst_element_set_state (pipeline, GST_STATE_NULL);
   g_subprocess_force_exit (camera);
   g_unlink (slow);
 
   /* Nothing is lost or held back, whatever the speed: what was skipped was counted and told. */
   g_assert_false (watch.disorder);
-  g_assert_cmpfloat (arrived / seconds, >, 0.98 * RATE);
-  g_assert_cmpfloat (arrived / seconds, <, 1.02 * RATE);
+  g_assert_cmpuint (window.arrived, >, RATE * LINE * lines / 2);
+  g_assert_cmpfloat_with_epsilon (window.arrived, window.expected, 0.5);
   g_assert_cmpuint (all_inferred, >, 0);
   g_assert_cmpuint (late + overload, >, 0);
   g_assert_cmpuint (told, >=, late + overload);
   /* Nothing piles up: not frames, whose wait would grow, and not memory. */
   g_assert_cmpfloat (line[lines - 1].mean_ms, <, 2 * line[0].mean_ms + 100);
   g_assert_cmpfloat (line[lines - 1].worst_ms, <, 3000);
+  g_assert_cmpfloat (window.lag_ms, <, 3000);
   if (lines > 6)
     g_assert_cmpint (line[lines - 1].rss_kib, <, line[lines / 3].rss_kib + 16 * 1024);
 }
