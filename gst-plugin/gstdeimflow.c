@@ -16,7 +16,9 @@
  *  - A live stream is not made to wait for longer than a frame, unless it is told to by qos=false. One that is quicker
  *    than the device is overloaded: frames that come during an inference are not inferred. All of them stay for the
  *    announced latency, so that one leaves for each that comes: in bursts they would wait for their time in the sink,
- *    and the frames behind them for this thread. An inference that would keep a whole ring waiting is given up.
+ *    and the frames behind them for this thread. An inference that would keep a whole ring waiting is given up. The
+ *    latency is counted from when they came: were they kept until a sink wants them, one would leave and wait there for
+ *    each that comes, and a backlog before this element would stay for ever and cost inferences their time.
  *
  * Frames are pushed here and not by the base class: three places push, and the base class would put a pending
  * DISCONT mark on whatever frame it pushes next.
