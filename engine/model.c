@@ -245,6 +245,12 @@ deim_model_get_checkpoint (DeimModel *model)
   return model->checkpoint;
 }
 
+DeimParamSource
+deim_model_get_source (DeimModel *model)
+{
+  return state_dict (model->checkpoint).values;
+}
+
 const gchar *
 deim_model_get_path (DeimModel *model)
 {
@@ -255,7 +261,7 @@ DeimGraph *
 deim_model_build (DeimModel *model, guint batch, guint height, guint width, DeimNetworkOutputs *ret_outputs,
                   GError **error)
 {
-  DeimParamSource source = { dict_values, model->checkpoint };
+  DeimParamSource source = deim_model_get_source (model);
   return deim_network_build (&model->arch, &source, batch, height ? height : (guint) model->arch.input_height,
                              width ? width : (guint) model->arch.input_width, ret_outputs, error);
 }

@@ -22,5 +22,6 @@ DeimGraph *deim_model_build (DeimModel *model, guint batch, guint height, guint 
 /* These belong to the model. */
 const DeimArch *deim_model_get_arch (DeimModel *model);
 DeimCheckpoint *deim_model_get_checkpoint (DeimModel *model);
+DeimParamSource deim_model_get_source (DeimModel *model);
 /* Where it was loaded from. */
 const gchar *deim_model_get_path (DeimModel *model);

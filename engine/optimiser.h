@@ -10,6 +10,7 @@
 #pragma once
 
 #include "engine/gpu/gpu.h"
+#include "engine/update.h"
 
 /* Floats [first, first + count) of the vectors, multiples of 4. */
 typedef struct {
@@ -18,22 +19,6 @@ typedef struct {
 } DeimUpdateRange;
 
 #define DEIM_RUNNING_AVERAGES (-1)
-
-typedef struct {
-  gdouble lr, weight_decay;
-} DeimUpdateGroup;
-
-/* What an update does. */
-typedef struct {
-  guint64 step; /* 1 for the first: AdamW's moments begin at zero and are corrected for that */
-  gdouble beta1, beta2, eps;
-  gdouble max_norm;           /* the gradient is scaled down to it; 0: never */
-  gdouble momentum;           /* of running averages: torch's 0.1 */
-  gdouble ema_decay;          /* average = decay * average + (1 - decay) * value */
-  DeimUpdateGroup groups[16]; /* those that ranges name */
-} DeimUpdate;
-
-#define DEIM_MAX_GROUPS G_N_ELEMENTS (((DeimUpdate *) 0)->groups)
 
 /* Vectors as long as the parameters, which belong to the optimiser. All begin as zeros. */
 typedef enum { DEIM_VECTOR_FIRST_MOMENT, DEIM_VECTOR_SECOND_MOMENT, DEIM_VECTOR_AVERAGE, DEIM_VECTOR_LAST } DeimVector;

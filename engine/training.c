@@ -15,6 +15,7 @@
 #include "engine/graph/op.h"
 #include "engine/graph/passes.h"
 #include "engine/ops/ops.h"
+#include "engine/optimiser.h"
 
 #define MAX_OUTPUTS (3 * DEIM_MAX_LAYERS + 4)
 

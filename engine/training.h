@@ -20,7 +20,7 @@
 
 #include "engine/deim.h"
 #include "engine/models/network.h"
-#include "engine/optimiser.h"
+#include "engine/update.h"
 
 typedef struct _DeimTrainingSession DeimTrainingSession;
 

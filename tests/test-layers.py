@@ -28,7 +28,7 @@ ROOMS = {
     "engine": BASE + ["engine"],
     "overlay": ["overlay"],
     "trainer": ["trainer", "engine/deim.h", "engine/error.h", "engine/graph", "engine/ops", "engine/models",
-                "engine/formats", "engine/image"],
+                "engine/formats", "engine/image", "engine/model.h", "engine/training.h", "engine/update.h"],
     "gst-plugin": ["gst-plugin", "overlay", "engine/deim.h"],
     "tools": ["tools", "overlay", "trainer", "engine/deim.h", "engine/formats/npy.h"],
     "tests": [""],

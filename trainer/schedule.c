@@ -50,10 +50,3 @@ deim_ema_decay (const DeimEma *ema, guint64 update)
 {
   return ema->decay * (1 - exp (-(gdouble) update / ema->ramp));
 }
-
-void
-deim_ema_update (gdouble decay, gsize n, const gfloat *weights, gfloat *averages)
-{
-  for (gsize i = 0; i < n; i++)
-    averages[i] = (gfloat) (decay * averages[i] + (1 - decay) * weights[i]);
-}

@@ -41,6 +41,3 @@ DeimEma deim_ema_new (guint64 total);
 
 /* Decay of the @update-th update (1, 2, ...): decay x (1 - exp (-update / ramp)). */
 gdouble deim_ema_decay (const DeimEma *ema, guint64 update);
-
-/* averages = decay x averages + (1 - decay) x weights. */
-void deim_ema_update (gdouble decay, gsize n, const gfloat *weights, gfloat *averages);

@@ -70,6 +70,7 @@ const DeimCheckpointTensor *deim_checkpoint_lookup (DeimCheckpoint *checkpoint, 
 
 /* Free-form string metadata (safetensors "__metadata__"), NULL if absent. */
 const gchar *deim_checkpoint_get_metadata (DeimCheckpoint *checkpoint, const gchar *key);
+void deim_checkpoint_set_metadata (DeimCheckpoint *checkpoint, const gchar *key, const gchar *value);
 /* Its keys, sorted, NULL-terminated. Free with g_strfreev(). */
 gchar **deim_checkpoint_list_metadata (DeimCheckpoint *checkpoint);
 

@@ -27,7 +27,6 @@ DeimCheckpoint *deim_onnx_read (GBytes *bytes, const gchar *name, GError **error
  */
 gboolean deim_checkpoint_append (DeimCheckpoint *checkpoint, const gchar *name, gsize name_length,
                                  const DeimCheckpointTensor *tensor, GBytes *data, const gchar *where, GError **error);
-void deim_checkpoint_set_metadata (DeimCheckpoint *checkpoint, const gchar *key, const gchar *value);
 void deim_checkpoint_set_source (DeimCheckpoint *checkpoint, const gchar *source);
 /* See deim_checkpoint_get_operators(). */
 void deim_checkpoint_set_operators (DeimCheckpoint *checkpoint, const gchar *options);
