@@ -41,10 +41,10 @@ holds () {
 }
 
 expect "no subcommand" 2 "detect " "$deim"
-expect "unknown subcommand" 2 'unknown subcommand "dettect"; there are info, convert, detect, run, eval, bench, dataset' "$deim" dettect
+expect "unknown subcommand" 2 'unknown subcommand "dettect"; there are info, convert, detect, run, eval, bench, dataset, train' "$deim" dettect
 expect "help" 0 "Exit status" "$deim" --help
 expect "version" 0 "^deim [0-9]" "$deim" --version
-for tool in info convert detect run eval bench dataset; do
+for tool in info convert detect run eval bench dataset train; do
   expect "$tool --help" 0 "deim $tool " "$deim" $tool --help
   expect "$tool without arguments" 2 "^deim $tool: .*" "$deim" $tool
   expect "$tool with an unknown option" 2 "^deim $tool: .*--nonsense" "$deim" $tool --nonsense

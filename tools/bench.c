@@ -4,7 +4,7 @@
  * throughput and CPU time are taken without timestamps on the device, which
  * can keep dispatches from overlapping; the profile has a detector of its own.
  */
-#include "feed.h"
+#include "trainer/feed.h"
 #include "json.h"
 #include "measure.h"
 #include "progress.h"

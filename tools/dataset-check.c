@@ -110,26 +110,11 @@ check_one (const DeimDataset *dataset, gboolean decode)
   return good;
 }
 
-/* Whether class i is the same in both. */
-static gboolean
-same_classes (const DeimDataset *a, const DeimDataset *b)
-{
-  if (deim_dataset_n_classes (a) != deim_dataset_n_classes (b))
-    return FALSE;
-  for (guint i = 0; i < deim_dataset_n_classes (a); i++) {
-    const DeimCocoCategory *x = &g_array_index (a->coco->categories, DeimCocoCategory, i);
-    const DeimCocoCategory *y = &g_array_index (b->coco->categories, DeimCocoCategory, i);
-    if (x->id != y->id || strcmp (x->name, y->name) != 0)
-      return FALSE;
-  }
-  return TRUE;
-}
-
 /* What can only be said of two sets together. */
 static gboolean
 check_both (const DeimDataset *training, const DeimDataset *validation)
 {
-  if (!same_classes (training, validation)) {
+  if (!deim_dataset_same_classes (training, validation)) {
     deim_tool_fail ("%s and %s do not list the same categories; their ids and names must agree", training->annotations,
                     validation->annotations);
     return FALSE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* detect.c - `deim detect`: pictures and videos in, detections out as text, JSON lines and drawings. */
-#include "feed.h"
+#include "trainer/feed.h"
 #include "media.h"
 #include "progress.h"
 #include "results.h"

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* eval.c - `deim eval`: COCO average precision of a model, or of detections that lie in a file. */
-#include "feed.h"
 #include "json.h"
 #include "media.h"
 #include "progress.h"
 #include "tool.h"
-#include "trainer/evaluation.h"
+#include "trainer/feed.h"
+#include "trainer/validation.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#define NO_CATEGORY G_MAXUINT
 
 typedef struct {
   gchar *images, *annotations, *detections, *from_detections;
@@ -22,7 +19,7 @@ typedef struct {
 /* One evaluation of a model. */
 typedef struct {
   const DeimCoco *coco;
-  guint *categories; /* of each class its number in @coco, or NO_CATEGORY */
+  guint *categories; /* of each class its number in @coco, or DEIM_NO_CATEGORY */
   gdouble threshold;
   GArray *found; /* of DeimCocoDetection */
   guint done;    /* pictures */
@@ -50,17 +47,17 @@ map_classes (const DeimCoco *coco, DeimModel *model, GError **error)
   g_autofree guint *map = g_new (guint, n_classes);
 
   for (guint i = 0; i < n_classes; i++) {
-    map[i] = NO_CATEGORY;
+    map[i] = DEIM_NO_CATEGORY;
     if (n_classes == coco->categories->len) {
       map[i] = i;
     } else {
-      for (guint j = 0; j < coco->categories->len && map[i] == NO_CATEGORY; j++) {
+      for (guint j = 0; j < coco->categories->len && map[i] == DEIM_NO_CATEGORY; j++) {
         const gchar *name = g_array_index (coco->categories, DeimCocoCategory, j).name;
         if (g_ascii_strcasecmp (name, deim_model_get_label (model, i)) == 0)
           map[i] = j;
       }
     }
-    n_known += map[i] != NO_CATEGORY;
+    n_known += map[i] != DEIM_NO_CATEGORY;
   }
   if (n_known == 0) {
     g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
@@ -102,28 +99,9 @@ take_result (gpointer item, GArray *detections, gpointer user_data, GError **err
 {
   Job *job = user_data;
 
-  for (guint i = 0; i < detections->len; i++) {
-    const DeimDetection *one = &g_array_index (detections, DeimDetection, i);
-    if (one->score < job->threshold || job->categories[one->label] == NO_CATEGORY)
-      continue;
-    DeimCocoDetection found = {
-      .image = GPOINTER_TO_UINT (item),
-      .category = job->categories[one->label],
-      .x = one->x1,
-      .y = one->y1,
-      .w = (gdouble) one->x2 - one->x1,
-      .h = (gdouble) one->y2 - one->y1,
-      .score = one->score,
-    };
-    if (!isfinite (found.x + found.y + found.w + found.h + found.score)) {
-      g_set_error (error, DEIM_ERROR, DEIM_ERROR_DEVICE,
-                   "%s: the network computed a box that is no number; try --precision fp32",
-                   g_array_index (job->coco->images, DeimCocoImage, found.image).file_name);
-      return FALSE;
-    }
-    deim_coco_round_detection (&found);
-    g_array_append_val (job->found, found);
-  }
+  if (!deim_validation_add (job->coco, GPOINTER_TO_UINT (item), detections, job->categories, job->threshold, job->found,
+                            error))
+    return FALSE;
   job->done++;
   deim_progress_update ("picture %u of %u", job->done, job->coco->images->len);
   return TRUE;

@@ -193,6 +193,20 @@ deim_dataset_n_classes (const DeimDataset *dataset)
   return dataset->coco->categories->len;
 }
 
+gboolean
+deim_dataset_same_classes (const DeimDataset *a, const DeimDataset *b)
+{
+  if (deim_dataset_n_classes (a) != deim_dataset_n_classes (b))
+    return FALSE;
+  for (guint i = 0; i < deim_dataset_n_classes (a); i++) {
+    const DeimCocoCategory *x = &g_array_index (a->coco->categories, DeimCocoCategory, i);
+    const DeimCocoCategory *y = &g_array_index (b->coco->categories, DeimCocoCategory, i);
+    if (x->id != y->id || strcmp (x->name, y->name) != 0)
+      return FALSE;
+  }
+  return TRUE;
+}
+
 gchar *
 deim_dataset_picture_path (const DeimDataset *dataset, guint index)
 {

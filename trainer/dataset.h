@@ -49,6 +49,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimDataset, deim_dataset_free)
 guint deim_dataset_n_pictures (const DeimDataset *dataset);
 guint deim_dataset_n_classes (const DeimDataset *dataset);
 
+/* Whether class i has the same id and name in both. */
+gboolean deim_dataset_same_classes (const DeimDataset *a, const DeimDataset *b);
+
 /* Free with g_free(). */
 gchar *deim_dataset_picture_path (const DeimDataset *dataset, guint index);
 
