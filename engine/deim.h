@@ -155,6 +155,14 @@ DEIM_API const gchar *deim_model_get_label (DeimModel *model, guint index);
 DEIM_API const gchar *const *deim_model_get_notes (DeimModel *model);
 
 /**
+ * deim_model_get_guesses: those of the notes on which published networks of
+ * the same tensors differ, and that rest on the file's name or on a default.
+ * Worth telling a user: a wrong one makes detections worse, not absent.
+ * DeimModelOptions.arch overrules them, and a converted file has none.
+ */
+DEIM_API const gchar *const *deim_model_get_guesses (DeimModel *model);
+
+/**
  * deim_model_save:
  * @path: the file to write, in .safetensors format; what is there is replaced
  *

@@ -13,7 +13,7 @@ struct _DeimModel {
   DeimArch arch;
   DeimModelInfo info;
   gchar **labels;
-  GPtrArray *notes; /* ends with NULL once loaded */
+  DeimNotes *notes; /* each array ends with NULL once loaded */
 };
 
 /* --------------------------------------------- a checkpoint as a state dict */
@@ -84,7 +84,7 @@ take_labels (DeimModel *model, const DeimModelOptions *options, GError **error)
     if (!model->labels)
       return FALSE;
     g_autofree gchar *display = g_filename_display_name (options->labels_file);
-    g_ptr_array_add (model->notes, g_strdup_printf ("labels: those of %s, which was asked for", display));
+    g_ptr_array_add (model->notes->all, g_strdup_printf ("labels: those of %s, which was asked for", display));
     return TRUE;
   }
   if (metadata) {
@@ -99,19 +99,20 @@ take_labels (DeimModel *model, const DeimModelOptions *options, GError **error)
       return FALSE;
     }
     model->labels = g_steal_pointer (&lines);
-    g_ptr_array_add (model->notes, g_strdup ("labels: those in the file's metadata"));
+    g_ptr_array_add (model->notes->all, g_strdup ("labels: those in the file's metadata"));
     return TRUE;
   }
   if (builtin) {
     model->labels = g_strdupv ((gchar **) builtin);
-    g_ptr_array_add (model->notes, g_strdup_printf ("labels: those of %s, the built-in set of %u classes",
-                                                    deim_labels_builtin_name (n), n));
+    g_ptr_array_add (model->notes->all, g_strdup_printf ("labels: those of %s, the built-in set of %u classes",
+                                                         deim_labels_builtin_name (n), n));
     return TRUE;
   }
   model->labels = g_new0 (gchar *, n + 1);
   for (guint i = 0; i < n; i++)
     model->labels[i] = g_strdup_printf ("class %u", i);
-  g_ptr_array_add (model->notes, g_strdup_printf ("labels: numbers, since there is no built-in set of %u classes", n));
+  g_ptr_array_add (model->notes->all,
+                   g_strdup_printf ("labels: numbers, since there is no built-in set of %u classes", n));
   return TRUE;
 }
 
@@ -176,7 +177,7 @@ deim_model_new (DeimCheckpoint *checkpoint, const gchar *path, const DeimModelOp
   g_atomic_ref_count_init (&model->ref_count);
   model->checkpoint = checkpoint;
   model->path = g_strdup (path);
-  model->notes = g_ptr_array_new_with_free_func (g_free);
+  model->notes = deim_notes_new ();
   if (!recognise (model, options, error) || !check_and_measure (model, error)) {
     DeimStateDict dict = state_dict (checkpoint);
     deim_name_missing (&dict, error);
@@ -185,7 +186,8 @@ deim_model_new (DeimCheckpoint *checkpoint, const gchar *path, const DeimModelOp
   }
   if (!take_labels (model, options, error))
     return NULL;
-  g_ptr_array_add (model->notes, NULL);
+  g_ptr_array_add (model->notes->all, NULL);
+  g_ptr_array_add (model->notes->guesses, NULL);
   return g_steal_pointer (&model);
 }
 
@@ -210,7 +212,7 @@ deim_model_unref (DeimModel *model)
     return;
   deim_checkpoint_free (model->checkpoint);
   g_strfreev (model->labels);
-  g_ptr_array_unref (model->notes);
+  deim_notes_free (model->notes);
   g_free (model->path);
   g_free (model);
 }
@@ -230,7 +232,13 @@ deim_model_get_label (DeimModel *model, guint index)
 const gchar *const *
 deim_model_get_notes (DeimModel *model)
 {
-  return (const gchar *const *) model->notes->pdata;
+  return (const gchar *const *) model->notes->all->pdata;
+}
+
+const gchar *const *
+deim_model_get_guesses (DeimModel *model)
+{
+  return (const gchar *const *) model->notes->guesses->pdata;
 }
 
 const DeimArch *

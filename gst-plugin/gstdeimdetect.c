@@ -162,10 +162,15 @@ gst_deim_detect_start (GstBaseTransform *base)
 
   reset (self);
   gst_deim_timing_start (self);
-  const DeimModelInfo *info = deim_model_get_info (gst_deim_engine_get_model (self->engine));
+  DeimModel *loaded = gst_deim_engine_get_model (self->engine);
+  const DeimModelInfo *info = deim_model_get_info (loaded);
   GST_INFO_OBJECT (self, "%s: %s with %u classes at %ux%u (height x width) on %s, %u in flight", model, info->arch,
                    info->num_classes, info->input_height, info->input_width,
                    deim_device_get_name (gst_deim_engine_get_device (self->engine)), self->slots);
+  for (const gchar *const *note = deim_model_get_notes (loaded); *note; note++)
+    GST_INFO_OBJECT (self, "%s", *note);
+  for (const gchar *const *guess = deim_model_get_guesses (loaded); *guess; guess++)
+    GST_WARNING_OBJECT (self, "guessed: %s; a file written by \"deim convert\" says it", *guess);
   return TRUE;
 }
 

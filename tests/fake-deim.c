@@ -307,6 +307,20 @@ deim_model_get_label (DeimModel *model, guint index)
   return model->labels[index];
 }
 
+static const gchar *const notes[] = { "input size 8x8 (height x width): a default", NULL };
+
+const gchar *const *
+deim_model_get_notes (DeimModel *model)
+{
+  return notes;
+}
+
+const gchar *const *
+deim_model_get_guesses (DeimModel *model)
+{
+  return notes;
+}
+
 /* In the order of DeimFormat. */
 static const gchar *const formats[DEIM_FORMAT_LAST] = {
   "",      "RGB",  "BGR",  "RGBx", "BGRx", "xRGB", "xBGR", "RGBA", "BGRA", "ARGB",      "ABGR",

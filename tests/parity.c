@@ -39,7 +39,7 @@ number (JsonObject *object, const gchar *name, gdouble otherwise)
 }
 
 gboolean
-parity_recognise (const GoldenSet *set, DeimArch *ret_arch, GPtrArray *notes, GError **error)
+parity_recognise (const GoldenSet *set, DeimArch *ret_arch, DeimNotes *notes, GError **error)
 {
   DeimStateDict dict = golden_params_dict (set->params);
   DeimRecogniseHints hints = { 0 };

@@ -79,4 +79,4 @@ typedef void (*ParitySetFunc) (GoldenSet *set);
 void parity_add_sets (const gchar *path, const gchar *prefix, ParitySetFunc func);
 
 /* The arch of a set as its state dict gives it. */
-gboolean parity_recognise (const GoldenSet *set, DeimArch *ret_arch, GPtrArray *notes, GError **error);
+gboolean parity_recognise (const GoldenSet *set, DeimArch *ret_arch, DeimNotes *notes, GError **error);

@@ -205,7 +205,7 @@ fixture_init (Fixture *f, const gchar *path)
   f->set = golden_set_open (folder, set, &error);
   g_assert_no_error (error);
   DeimStateDict dict = golden_params_dict (f->set->params);
-  g_autoptr (GPtrArray) notes = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (DeimNotes) notes = deim_notes_new ();
   deim_recognise (&dict, &(DeimRecogniseHints){ .arch = name }, &f->arch, notes, &error);
   g_assert_no_error (error);
 

@@ -430,7 +430,7 @@ main (int argc, char **argv)
   atto = golden_set_open (folder, "deimv2_atto_320x320_1", &error);
   g_assert_no_error (error);
   DeimStateDict dict = golden_params_dict (atto->params);
-  g_autoptr (GPtrArray) notes = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (DeimNotes) notes = deim_notes_new ();
   deim_recognise (&dict, &(DeimRecogniseHints){ .arch = "deimv2_atto" }, &arch, notes, &error);
   g_assert_no_error (error);
   device = deim_device_open (NULL, &error);

@@ -27,7 +27,7 @@ run (gchar **argv)
   if (!g_str_has_suffix (path, SUFFIX))
     return deim_tool_misuse ("%s: what is written is " SUFFIX "; give a name that ends so", path);
 
-  g_autoptr (DeimModel) model = deim_tool_load_model (arguments[0], &shared, &error);
+  g_autoptr (DeimModel) model = deim_tool_read_model (arguments[0], &shared, &error);
   if (!model || !deim_model_save (model, path, &error))
     return deim_tool_fail ("%s", error->message);
   const DeimModelInfo *info = deim_model_get_info (model);

@@ -87,7 +87,7 @@ static int
 show_model (const gchar *path, const DeimToolOptions *shared)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (DeimModel) model = deim_tool_load_model (path, shared, &error);
+  g_autoptr (DeimModel) model = deim_tool_read_model (path, shared, &error);
 
   if (!model)
     return deim_tool_fail ("%s", error->message);

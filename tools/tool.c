@@ -115,10 +115,20 @@ deim_tool_options_clear (DeimToolOptions *shared)
 }
 
 DeimModel *
-deim_tool_load_model (const gchar *path, const DeimToolOptions *shared, GError **error)
+deim_tool_read_model (const gchar *path, const DeimToolOptions *shared, GError **error)
 {
   const DeimModelOptions options = { .arch = shared->arch, .labels_file = shared->labels };
   return deim_model_load (path, &options, error);
+}
+
+DeimModel *
+deim_tool_load_model (const gchar *path, const DeimToolOptions *shared, GError **error)
+{
+  DeimModel *model = deim_tool_read_model (path, shared, error);
+  g_autofree gchar *display = g_filename_display_name (path);
+  for (const gchar *const *guess = model ? deim_model_get_guesses (model) : NULL; guess && *guess; guess++)
+    deim_tool_warn ("%s: guessed: %s; --arch overrules it, \"deim convert\" writes it down", display, *guess);
+  return model;
 }
 
 DeimDetector *

@@ -47,6 +47,9 @@ int deim_tool_misuse (const gchar *format, ...) G_GNUC_PRINTF (1, 2);
 /* Likewise, for something that goes on all the same. */
 void deim_tool_warn (const gchar *format, ...) G_GNUC_PRINTF (1, 2);
 
+/* To look at: info and convert print every decision themselves. */
+DeimModel *deim_tool_read_model (const gchar *path, const DeimToolOptions *shared, GError **error);
+/* To run: warns of guesses. */
 DeimModel *deim_tool_load_model (const gchar *path, const DeimToolOptions *shared, GError **error);
 /* Model and detector in one go, the detector on the device of @shared and with its precision. */
 DeimDetector *deim_tool_open_detector (const gchar *path, const DeimToolOptions *shared,

@@ -342,7 +342,7 @@ deim_param_shaped (DeimGraph *graph, const gchar *suffix, DeimShape shape)
     return tensor;
   deim_graph_fail (graph,
                    "parameter \"%s\" has the shape " DEIM_SHAPE_FORMAT " and needs " DEIM_SHAPE_FORMAT
-                   " here; name another architecture",
+                   " here: the file is damaged, or of another network",
                    tensor->name, DEIM_SHAPE_ARGS (tensor->shape), DEIM_SHAPE_ARGS (shape));
   return NULL;
 }
@@ -367,7 +367,7 @@ deim_param_rows (DeimGraph *graph, const gchar *suffix, gint start, DeimShape ro
   if (!deim_shape_equal (rows, (DeimShape){ rows.n, shape.c, shape.h, shape.w })) {
     deim_graph_fail (graph,
                      "parameter \"%s\" has the shape " DEIM_SHAPE_FORMAT " and rows of " DEIM_SHAPE_FORMAT
-                     " are needed here; name another architecture",
+                     " are needed here: the file is damaged, or of another network",
                      name, DEIM_SHAPE_ARGS (shape), DEIM_SHAPE_ARGS (((DeimShape){ 1, rows.c, rows.h, rows.w })));
     return NULL;
   }

@@ -13,6 +13,9 @@
 #define DEIM_MAX_STAGES 4
 #define DEIM_HEADS      8 /* of every attention in every network of the family */
 
+/* Largest side of a picture that a network takes. */
+#define DEIM_NETWORK_MAX_SIDE 8192
+
 typedef enum { DEIM_BACKBONE_HGNETV2, DEIM_BACKBONE_PRESNET, DEIM_BACKBONE_DLA } DeimBackboneKind;
 
 /* One stage of HGNetv2. PResNet uses `blocks` alone. */

@@ -10,7 +10,7 @@ deim_network_check_size (const DeimArch *arch, guint height, guint width, GError
   gint levels = arch->decoder.levels;
   /* Every level halves the one before, and the coarsest is upsampled back: sides divide by the largest stride. */
   guint unit = (guint) MAX (deim_arch_stride (arch, levels - 1), 32);
-  const guint largest = 8192;
+  const guint largest = DEIM_NETWORK_MAX_SIDE;
   if (height == 0 || width == 0 || height % unit || width % unit || height > largest || width > largest) {
     g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
                  "%s cannot take pictures of %ux%u (height x width): both sides must be multiples of %u and at most %u",

@@ -24,10 +24,12 @@ enum { CALLER, METADATA, OPERATORS, N_SPECS };
 typedef struct {
   Spec specs[N_SPECS];
   const gchar *sampling_word; /* in the file name: "dsp" or "discrete"; NULL: neither */
+  gboolean sampling_open;     /* published networks of these tensors sample in both ways */
   DeimArch preset;            /* whose values are taken where nothing else is known */
   gchar *chosen;              /* why that preset */
   gchar *act;                 /* why its activation */
-  GPtrArray *notes;           /* nullable */
+  gboolean act_guessed;
+  DeimNotes *notes; /* nullable */
 } Evidence;
 
 static void
@@ -48,17 +50,38 @@ find (const Evidence *evidence, DeimSpecKeys key)
   return NULL;
 }
 
-static void note (const Evidence *evidence, const gchar *format, ...) G_GNUC_PRINTF (2, 3);
+DeimNotes *
+deim_notes_new (void)
+{
+  DeimNotes *notes = g_new (DeimNotes, 1);
+  *notes = (DeimNotes){ g_ptr_array_new_with_free_func (g_free), g_ptr_array_new_with_free_func (g_free) };
+  return notes;
+}
+
+void
+deim_notes_free (DeimNotes *notes)
+{
+  if (!notes)
+    return;
+  g_ptr_array_unref (notes->all);
+  g_ptr_array_unref (notes->guesses);
+  g_free (notes);
+}
+
+static void note (const Evidence *evidence, gboolean guess, const gchar *format, ...) G_GNUC_PRINTF (3, 4);
 
 static void
-note (const Evidence *evidence, const gchar *format, ...)
+note (const Evidence *evidence, gboolean guess, const gchar *format, ...)
 {
   if (!evidence->notes)
     return;
   va_list args;
   va_start (args, format);
-  g_ptr_array_add (evidence->notes, g_strdup_vprintf (format, args));
+  g_autofree gchar *text = g_strdup_vprintf (format, args);
   va_end (args);
+  if (guess)
+    g_ptr_array_add (evidence->notes->guesses, g_strdup (text));
+  g_ptr_array_add (evidence->notes->all, g_steal_pointer (&text));
 }
 
 /* A value that @spec writes out and that the tensors rule out. */
@@ -68,8 +91,8 @@ static gboolean G_GNUC_PRINTF (3, 4) refuse_value (const Spec *spec, GError **er
   va_start (args, format);
   g_autofree gchar *text = g_strdup_vprintf (format, args);
   va_end (args);
-  g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS, "%s, which %s says, is not possible%s", text, spec->from,
-               strstr (spec->from, "metadata") ? "; --arch overrules it" : "");
+  g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS, "%s: %s is not possible; %s", spec->from, text,
+               strstr (spec->from, "metadata") ? "--arch overrules it" : "leave it out, the tensors decide it");
   return FALSE;
 }
 
@@ -88,8 +111,8 @@ names_the_network (const Spec *spec, const DeimArch *read, GError **error)
   if (distance < DEIM_DISTANCE_FAMILY && distance - closest.distance < DEIM_DISTANCE_SIZE)
     return TRUE;
   g_set_error (error, DEIM_ERROR, DEIM_ERROR_ARCHITECTURE,
-               "the tensors are not those of %s, the architecture given by %s; by their names and shapes they are %s",
-               spec->arch.name, spec->from, closest.arch[0].name);
+               "%s: %s; but by their names and shapes the tensors are those of %s", spec->from, spec->arch.name,
+               closest.arch[0].name);
   return FALSE;
 }
 
@@ -119,7 +142,7 @@ take_specs (const DeimRecogniseHints *hints, const DeimArch *read, Evidence *evi
                    "the file's metadata (deim.arch): %s; --arch NAME overrules it", problem->message);
       return FALSE;
     }
-    note (evidence, "the file's metadata (deim.arch) is not heard: %s", problem->message);
+    note (evidence, FALSE, "the file's metadata (deim.arch) is not heard: %s", problem->message);
   }
   /* Where both name an architecture, what the caller's stands for counts if it is not what the file's stands for. */
   DeimArch named, filed;
@@ -168,18 +191,38 @@ has_norms (const DeimArch *arch, gconstpointer wanted)
   return arch->backbone.frozen == *(const DeimNorms *) wanted;
 }
 
-/* The last component in lower case without separators: "DEIM-D-FINE_N.pth" -> "deimdfinenpth". */
-static gchar *
-plain_file_name (const gchar *file_name)
+/* The words of the last component, in lower case, and after them every two that stand together as one:
+ * "DEIM-D-FINE_N.pth" -> deim d fine n pth, deimd dfine finen npth. */
+static gchar **
+words_of_file_name (const gchar *file_name)
 {
-  if (!file_name)
-    return g_strdup ("");
-  g_autofree gchar *base = g_path_get_basename (file_name);
-  GString *plain = g_string_new (NULL);
-  for (const gchar *p = base; *p; p++)
-    if (g_ascii_isalnum (*p))
-      g_string_append_c (plain, g_ascii_tolower (*p));
-  return g_string_free (plain, FALSE);
+  g_autofree gchar *base = file_name ? g_path_get_basename (file_name) : g_strdup ("");
+  g_autofree gchar *lower = g_ascii_strdown (base, -1);
+  g_auto (GStrv) parts = g_strsplit_set (g_strcanon (lower, "abcdefghijklmnopqrstuvwxyz0123456789", ' '), " ", -1);
+  g_autoptr (GStrvBuilder) words = g_strv_builder_new ();
+  guint n = g_strv_length (parts);
+  for (guint i = 0; i < n; i++)
+    g_strv_builder_add (words, parts[i]);
+  for (guint i = 0; i + 1 < n; i++) {
+    g_autofree gchar *pair = g_strconcat (parts[i], parts[i + 1], NULL);
+    g_strv_builder_add (words, pair);
+  }
+  return g_strv_builder_end (words);
+}
+
+/* Whether @word is among them, alone or with a version or a number behind it: "deim", "deimv2", "deim3". */
+static gboolean
+has_word (const gchar *const *words, const gchar *word)
+{
+  gsize length = strlen (word);
+  for (; *words; words++) {
+    if (!g_str_has_prefix (*words, word))
+      continue;
+    const gchar *rest = *words + length;
+    if (!*rest || g_ascii_isdigit (*rest) || (*rest == 'v' && g_ascii_isdigit (rest[1])))
+      return TRUE;
+  }
+  return FALSE;
 }
 
 static gboolean
@@ -191,18 +234,28 @@ agree_on_act (const DeimClosest *closest)
   return TRUE;
 }
 
+static gboolean
+agree_on_sampling (const DeimClosest *closest)
+{
+  for (guint i = 1; i < closest->n; i++)
+    if (closest->arch[i].decoder.sampling != closest->arch[0].decoder.sampling)
+      return FALSE;
+  return TRUE;
+}
+
 /* The preset that is closest; among equals by what is known, then by the file's name, then by its norms. */
 static void
-choose_preset (const DeimArch *read, DeimSampling sampling, const gchar *plain, Evidence *evidence)
+choose_preset (const DeimArch *read, DeimSampling sampling, const gchar *const *words, Evidence *evidence)
 {
   DeimClosest closest;
   deim_closest_find (read, &closest);
   const Spec *act = find (evidence, DEIM_SPEC_ACT);
-  const gchar *family = strstr (plain, "deim")     ? "deim"
-                        : strstr (plain, "dfine")  ? "dfine"
-                        : strstr (plain, "rtdetr") ? "rtdetr"
-                                                   : NULL;
-  gboolean obj2coco = strstr (plain, "obj2coco") != NULL, open = !agree_on_act (&closest);
+  const gchar *family = has_word (words, "deim")     ? "deim"
+                        : has_word (words, "dfine")  ? "dfine"
+                        : has_word (words, "rtdetr") ? "rtdetr"
+                                                     : NULL;
+  gboolean obj2coco = has_word (words, "obj2coco"), open = !agree_on_act (&closest);
+  evidence->sampling_open = !agree_on_sampling (&closest);
   if (act)
     deim_closest_filter (&closest, has_act, &act->arch.decoder.act);
   guint before = closest.n;
@@ -227,14 +280,19 @@ choose_preset (const DeimArch *read, DeimSampling sampling, const gchar *plain, 
                          read->backbone.frozen == DEIM_NORMS_FROZEN ? "frozen" : "trained", evidence->preset.name);
   else
     evidence->act = g_strdup ("a default; the file name says neither deim nor dfine");
+  evidence->act_guessed = open && (named || closest.n == before_norms);
 }
 
 /* The preset that a spec names, else the closest. */
 static void
 decide_preset (const DeimArch *read, const gchar *file_name, Evidence *evidence)
 {
-  g_autofree gchar *plain = plain_file_name (file_name);
-  evidence->sampling_word = strstr (plain, "dsp") ? "dsp" : strstr (plain, "discrete") ? "discrete" : NULL;
+  g_auto (GStrv) words = words_of_file_name (file_name);
+  const gchar *const *known = (const gchar *const *) words;
+  /* The short one is RT-DETRv2's own. */
+  evidence->sampling_word = has_word (known, "discrete")                                           ? "discrete"
+                            : has_word (known, "dsp") && read->decoder.kind == DEIM_DECODER_RTDETR ? "dsp"
+                                                                                                   : NULL;
   for (guint i = CALLER; i <= METADATA; i++)
     if (evidence->specs[i].from) {
       deim_arch_find_preset (evidence->specs[i].arch.name, &evidence->preset);
@@ -245,7 +303,7 @@ decide_preset (const DeimArch *read, const gchar *file_name, Evidence *evidence)
   DeimSampling sampling = spec                      ? spec->arch.decoder.sampling
                           : evidence->sampling_word ? DEIM_SAMPLE_DISCRETE
                                                     : DEIM_SAMPLE_BILINEAR;
-  choose_preset (read, sampling, plain, evidence);
+  choose_preset (read, sampling, known, evidence);
 }
 
 /* ------------------------------------------------------------- deciding */
@@ -272,7 +330,7 @@ anchors_fit (const DeimArch *arch, const gfloat *stored, gint total, gint height
 static gboolean
 size_of_anchors (const DeimStateDict *dict, DeimArch *arch)
 {
-  const gint largest = 1536;
+  const gint largest = DEIM_NETWORK_MAX_SIDE;
   gint total = deim_dict_shape (dict, "decoder.anchors").c;
   g_autofree gfloat *stored = total > 0 ? deim_dict_values (dict, "decoder.anchors", 4 * (gsize) total) : NULL;
   if (!stored)
@@ -295,17 +353,24 @@ decide_size (const DeimStateDict *dict, const Evidence *evidence, DeimArch *arch
   const Spec *spec = find (evidence, DEIM_SPEC_INPUT);
   g_autofree gchar *usual = g_strdup_printf ("the usual one of %s", arch->name);
   const gchar *from = usual;
+  gboolean stored = !arch->decoder.v1_names && deim_dict_has (dict, "decoder.anchors");
+  gboolean readable = stored && size_of_anchors (dict, arch);
+  gint height = arch->input_height, width = arch->input_width; /* of the stored ones */
   if (spec) {
     arch->input_height = spec->arch.input_height;
     arch->input_width = spec->arch.input_width;
     from = spec->from;
-  } else if (size_of_anchors (dict, arch)) {
+  } else if (readable) {
     from = "that of the stored decoder.anchors";
   } else {
     arch->input_height = evidence->preset.input_height;
     arch->input_width = evidence->preset.input_width;
   }
-  note (evidence, "input size %dx%d (height x width): %s", arch->input_height, arch->input_width, from);
+  note (evidence, FALSE, "input size %dx%d (height x width): %s", arch->input_height, arch->input_width, from);
+  if (stored && !readable)
+    note (evidence, FALSE, "decoder.anchors are not heard and computed anew: they are of no input size");
+  else if (stored && (height != arch->input_height || width != arch->input_width))
+    note (evidence, FALSE, "decoder.anchors are computed anew: the stored ones are of %dx%d", height, width);
 }
 
 static gboolean
@@ -320,9 +385,9 @@ decide_queries (const Evidence *evidence, DeimDecoderArch *decoder, GError **err
   }
   decoder->queries = spec ? spec->arch.decoder.queries : evidence->preset.decoder.queries;
   if (spec)
-    note (evidence, "%d queries: %s", decoder->queries, spec->from);
+    note (evidence, FALSE, "%d queries: %s", decoder->queries, spec->from);
   else
-    note (evidence, "%d queries: the usual number of %s", decoder->queries, evidence->preset.name);
+    note (evidence, FALSE, "%d queries: the usual number of %s", decoder->queries, evidence->preset.name);
   return TRUE;
 }
 
@@ -350,9 +415,9 @@ decide_eval_idx (const Evidence *evidence, DeimDecoderArch *decoder, GError **er
     from = "a default, since no published network of this kind has as many";
   }
   if (decoder->eval_idx != last)
-    note (evidence, "decoder stops after layer %d of %d: %s", decoder->eval_idx + 1, decoder->layers, from);
+    note (evidence, FALSE, "decoder stops after layer %d of %d: %s", decoder->eval_idx + 1, decoder->layers, from);
   else
-    note (evidence, "decoder runs all of its %d layers: %s", decoder->layers, from);
+    note (evidence, FALSE, "decoder runs all of its %d layers: %s", decoder->layers, from);
   return TRUE;
 }
 
@@ -361,8 +426,8 @@ decide_act (const Evidence *evidence, DeimDecoderArch *decoder)
 {
   const Spec *spec = find (evidence, DEIM_SPEC_ACT);
   decoder->act = spec ? spec->arch.decoder.act : evidence->preset.decoder.act;
-  note (evidence, "%s in the decoder: %s", decoder->act == DEIM_ACT_SILU ? "SiLU" : "ReLU",
-        spec ? spec->from : evidence->act);
+  note (evidence, !spec && evidence->act_guessed, "%s in the decoder: %s",
+        decoder->act == DEIM_ACT_SILU ? "SiLU" : "ReLU", spec ? spec->from : evidence->act);
 }
 
 static void
@@ -371,6 +436,7 @@ decide_sampling (const Evidence *evidence, DeimDecoderArch *decoder)
   const Spec *spec = find (evidence, DEIM_SPEC_SAMPLING);
   g_autofree gchar *named = g_strdup_printf ("\"%s\" in the file name", evidence->sampling_word);
   const gchar *from = spec ? spec->from : named;
+  gboolean guess = FALSE;
   if (spec) {
     decoder->sampling = spec->arch.decoder.sampling;
   } else if (decoder->v1_names) {
@@ -378,11 +444,13 @@ decide_sampling (const Evidence *evidence, DeimDecoderArch *decoder)
     from = "as in every RT-DETR of the first version";
   } else if (evidence->sampling_word) {
     decoder->sampling = DEIM_SAMPLE_DISCRETE;
+    guess = TRUE;
   } else {
     decoder->sampling = DEIM_SAMPLE_BILINEAR;
+    guess = evidence->sampling_open;
     from = "a default; the file name says neither dsp nor discrete";
   }
-  note (evidence, "%s sampling: %s", decoder->sampling == DEIM_SAMPLE_DISCRETE ? "discrete" : "bilinear", from);
+  note (evidence, guess, "%s sampling: %s", decoder->sampling == DEIM_SAMPLE_DISCRETE ? "discrete" : "bilinear", from);
 }
 
 static gboolean
@@ -396,7 +464,7 @@ decide_select (const Evidence *evidence, DeimDecoderArch *decoder, GError **erro
     return refuse_value (spec, error, "select=%s beside a decoder.enc_score_head of %d rows for %d classes",
                          names[wanted], one_row ? 1 : decoder->classes, decoder->classes);
   decoder->select = wanted;
-  note (evidence, "%s query selection: %s", names[wanted],
+  note (evidence, FALSE, "%s query selection: %s", names[wanted],
         spec      ? spec->from
         : one_row ? "decoder.enc_score_head has a single row"
                   : "as in every published network");
@@ -417,7 +485,7 @@ decide_counts (const Evidence *evidence, DeimArch *arch)
 }
 
 gboolean
-deim_recognise (const DeimStateDict *dict, const DeimRecogniseHints *hints, DeimArch *ret_arch, GPtrArray *notes,
+deim_recognise (const DeimStateDict *dict, const DeimRecogniseHints *hints, DeimArch *ret_arch, DeimNotes *notes,
                 GError **error)
 {
   DeimArch arch;
@@ -431,9 +499,9 @@ deim_recognise (const DeimStateDict *dict, const DeimRecogniseHints *hints, Deim
   g_strlcpy (arch.name, evidence.preset.name, sizeof arch.name);
   arch.family = evidence.preset.family;
   arch.size = evidence.preset.size;
-  note (&evidence, "architecture %s: %s", arch.name, evidence.chosen);
+  note (&evidence, FALSE, "architecture %s: %s", arch.name, evidence.chosen);
   if (deim_arch_distance (&arch, &evidence.preset) > 0)
-    note (&evidence, "not exactly %s: where its tensors differ, they are followed", arch.name);
+    note (&evidence, FALSE, "not exactly %s: where its tensors differ, they are followed", arch.name);
   if (!decide_eval_idx (&evidence, &arch.decoder, error) || !decide_select (&evidence, &arch.decoder, error) ||
       !decide_queries (&evidence, &arch.decoder, error))
     return FALSE;

@@ -17,7 +17,9 @@
  * - the preset that is closest; of several that differ in the activation alone the
  *   one whose norms are frozen or trained like these.
  *
- * Each decision becomes a note with its evidence. A value that the tensors rule
+ * Each decision becomes a note with its evidence; one that published networks of
+ * these very tensors make differently, and that rests on the file's name or on
+ * nothing, is a guess, too. A value that the tensors rule
  * out is an error, whoever says it; metadata that cannot be read or are of another
  * network are one where the caller names no architecture, else a note.
  */
@@ -42,11 +44,21 @@ typedef struct {
   const gchar *operators;     /* options of a spec that the operators of an ONNX export show */
 } DeimRecogniseHints;
 
-/* @notes: an array of gchar * that is appended to. DEIM_ERROR_ARCHITECTURE if it is none of the networks, or not the
+/* What was decided: arrays of gchar * that are appended to. */
+typedef struct {
+  GPtrArray *all;
+  GPtrArray *guesses; /* those of @all that are guesses, once more */
+} DeimNotes;
+
+DeimNotes *deim_notes_new (void);
+void deim_notes_free (DeimNotes *notes);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimNotes, deim_notes_free)
+
+/* @notes: (nullable). DEIM_ERROR_ARCHITECTURE if it is none of the networks, or not the
  * one that hints->arch names (another size included); DEIM_ERROR_SETTINGS for a spec that cannot be read, or cannot be
  * of these tensors. */
 gboolean deim_recognise (const DeimStateDict *dict, const DeimRecogniseHints *hints, DeimArch *ret_arch,
-                         GPtrArray *notes, GError **error);
+                         DeimNotes *notes, GError **error);
 
 /* The structural half: what names and shapes tell. Leaves name, family, size and the undecidable values zero. After an
  * error @ret_arch holds what could be read. */

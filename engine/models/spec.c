@@ -35,8 +35,8 @@ static gboolean
 parse_input (const gchar *value, DeimArch *arch)
 {
   g_auto (GStrv) sides = g_strsplit_set (value, "xX", 3);
-  return g_strv_length (sides) == 2 && parse_number (sides[0], 32, 8192, &arch->input_height) &&
-         parse_number (sides[1], 32, 8192, &arch->input_width);
+  return g_strv_length (sides) == 2 && parse_number (sides[0], 32, DEIM_NETWORK_MAX_SIDE, &arch->input_height) &&
+         parse_number (sides[1], 32, DEIM_NETWORK_MAX_SIDE, &arch->input_width);
 }
 
 /* Sets one key; 0 if the key is unknown, -1 if the value is wrong, else its bit. */
