@@ -104,6 +104,38 @@ else
     "$deim" dataset preview "$dir/shapes" --output "$dir/sheet.png" --rows 2 --size 64x64
   expect "preview into no folder" 1 "missing/sheet.png cannot be written" \
     "$deim" dataset preview "$dir/shapes" --output "$dir/missing/sheet.png" --rows 1 --size 64x64
+
+  expect "train without a model" 2 "model PRESET|CHECKPOINT missing" "$deim" train --data "$dir/shapes" --output "$dir/run"
+  expect "training of an unknown network" 1 'there is no checkpoint "deimv9_z"' \
+    "$deim" train --data "$dir/shapes" --model deimv9_z --output "$dir/run"
+  expect "training at an impossible size" 1 "must be multiples of 32" \
+    "$deim" train --data "$dir/shapes" --model deimv2_atto --output "$dir/run" --input 170x170
+  shapes_training () { # OUTPUT OPTION...
+    output=$1
+    shift
+    "$deim" train --data "$dir/shapes" --model deimv2_atto --output "$output" --epochs 2 --batch 2 --input 160x160 \
+      --denoising 4 --seed 5 "$@"
+  }
+  expect "train" 0 "^epoch   2  loss .*AP 0\." shapes_training "$dir/run"
+  expect "train over a training" 1 "holds a training already; go on with it (--resume)" shapes_training "$dir/run"
+  # Killed where the first state has been written, with the second epoch still to come.
+  shapes_training "$dir/killed" >"$dir/killed.log" 2>&1 &
+  while [ ! -f "$dir/killed/state.safetensors" ] && kill -0 $! 2>/dev/null; do sleep 0.05; done
+  kill -9 $!
+  wait $! 2>/dev/null
+  expect "a training that was killed goes on" 0 "going on in epoch [12] after batch" shapes_training "$dir/killed" --resume
+  expect "and ends where the other one did" 0 equal sh -c 'cmp "$1/run/last.safetensors" "$1/killed/last.safetensors" &&
+    cmp "$1/run/best.safetensors" "$1/killed/best.safetensors" && echo equal' sh "$dir"
+  expect "what was trained" 0 "^Classes  *6 (disc, square, triangle, ...)" "$deim" info "$dir/run/last.safetensors"
+  holds "its input size" "$dir/out" "^Input  *160 x 160"
+  expect "detect with it" 0 "000000.png" "$deim" detect "$dir/run/last.safetensors" \
+    "$dir/shapes/val/images/000000.png" --threshold 0
+  # The AP that results.csv tells is the one that `deim eval` finds.
+  "$deim" eval "$dir/run/last.safetensors" --images "$dir/shapes/val/images" \
+    --annotations "$dir/shapes/val/annotations.json" --json >"$dir/scores"
+  awk -F, 'NR == 3 { printf "\"AP\": %.6g,\n", $11 }' "$dir/run/results.csv" >"$dir/ap"
+  expect "eval of it" 0 '"AP": ' grep -F -f "$dir/ap" "$dir/scores"
+
   echo "no picture" >"$dir/shapes/train/images/000004.png"
   expect "check of a broken picture" 1 "000004.png is no picture that can be decoded" \
     "$deim" dataset check "$dir/shapes"

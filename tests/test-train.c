@@ -155,7 +155,7 @@ options_for (const gchar *data, const gchar *output, Seen *seen)
     .denoising = 8,
     .evaluate = 4,
     .seed = 3,
-    .watcher = { see_message, see_progress, see_epoch, see_stop, seen },
+    .watcher = { see_message, see_progress, see_epoch, NULL, see_stop, seen },
   };
 }
 

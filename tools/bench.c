@@ -188,22 +188,6 @@ measure (Bench *bench, DeimModel *model, DeimDevice *device, DeimDetectorOptions
 }
 
 static void
-print_groups (const gchar *title, const GPtrArray *groups, gdouble total)
-{
-  printf ("\n%-24s %10s %10s %10s %7s %6s %10s\n", title, "median ms", "p10", "p90", "share", "calls", "GFLOP/s");
-  for (guint i = 0; i < groups->len; i++) {
-    const DeimGroup *group = groups->pdata[i];
-    DeimSpread spread = deim_spread (group->samples);
-    printf ("%-24s %10.3f %10.3f %10.3f %6.1f%% %6u", group->name, spread.median, spread.p10, spread.p90,
-            total > 0 ? 100 * spread.median / total : 0, group->dispatches);
-    if (group->gflop > 0 && spread.median > 0)
-      printf (" %10.1f\n", group->gflop / spread.median * 1e3);
-    else
-      printf (" %10s\n", "-");
-  }
-}
-
-static void
 print_text (const Bench *bench, guint frames, gboolean ops)
 {
   DeimSpread device = deim_spread (bench->profile->totals);
@@ -227,10 +211,10 @@ print_text (const Bench *bench, guint frames, gboolean ops)
     return;
   }
   printf ("On device   median %.2f ms (p10 %.2f, p90 %.2f) with timestamps\n", device.median, device.p10, device.p90);
-  print_groups ("Stage", bench->profile->stages, device.median);
-  print_groups ("Op kind", bench->profile->kinds, device.median);
+  deim_groups_print ("Stage", bench->profile->stages, device.median);
+  deim_groups_print ("Op kind", bench->profile->kinds, device.median);
   if (ops)
-    print_groups ("Dispatch", bench->profile->dispatches, device.median);
+    deim_groups_print ("Dispatch", bench->profile->dispatches, device.median);
 }
 
 static void

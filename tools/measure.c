@@ -3,6 +3,7 @@
 #include "measure.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static gint
 compare_doubles (gconstpointer a, gconstpointer b)
@@ -156,4 +157,20 @@ deim_profile_add_frame (DeimProfile *profile, const GArray *entries)
   close_frame (profile->kinds);
   close_frame (profile->dispatches);
   g_array_append_val (profile->totals, total);
+}
+
+void
+deim_groups_print (const gchar *title, const GPtrArray *groups, gdouble total)
+{
+  printf ("\n%-24s %10s %10s %10s %7s %6s %10s\n", title, "median ms", "p10", "p90", "share", "calls", "GFLOP/s");
+  for (guint i = 0; i < groups->len; i++) {
+    const DeimGroup *group = groups->pdata[i];
+    DeimSpread spread = deim_spread (group->samples);
+    printf ("%-24s %10.3f %10.3f %10.3f %6.1f%% %6u", group->name, spread.median, spread.p10, spread.p90,
+            total > 0 ? 100 * spread.median / total : 0, group->dispatches);
+    if (group->gflop > 0 && spread.median > 0)
+      printf (" %10.1f\n", group->gflop / spread.median * 1e3);
+    else
+      printf (" %10s\n", "-");
+  }
 }

@@ -38,3 +38,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimProfile, deim_profile_free)
 
 /* One frame's entries, as deim_detector_get_profile() returns them. */
 void deim_profile_add_frame (DeimProfile *profile, const GArray *entries);
+
+/* Prints a table of groups; @total: milliseconds that shares are of. */
+void deim_groups_print (const gchar *title, const GPtrArray *groups, gdouble total);

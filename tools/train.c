@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* train.c - `deim train`: from annotated pictures to a checkpoint. */
+#include "measure.h"
 #include "progress.h"
 #include "tool.h"
 #include "trainer/train.h"
@@ -19,7 +20,7 @@ typedef struct {
   gint epochs, batch, denoising, evaluate, threads;
   gint64 seed;
   gdouble lr, lr_end, mosaic, mixup;
-  gboolean resume, profile;
+  gboolean resume, light, profile;
 } Options;
 
 static void
@@ -37,7 +38,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, clear_options)
 /* -------------------------------------------------------------------- telling */
 
 typedef struct {
-  gboolean profile;
+  DeimProfile *profile; /* NULL: not asked for */
   gint64 last_line;
   gdouble ms[DEIM_STEP_LAST]; /* sums over the steps of this process */
   guint steps;
@@ -121,6 +122,12 @@ tell_epoch (const DeimEpochResult *result, gboolean best, gpointer data)
 }
 
 static void
+tell_profile (const GArray *entries, gpointer data)
+{
+  deim_profile_add_frame (((Teller *) data)->profile, entries);
+}
+
+static void
 print_profile (const Teller *teller)
 {
   static const gchar *const names[DEIM_STEP_LAST] = { "inputs", "forward", "outputs", "loss", "backward", "update" };
@@ -130,6 +137,7 @@ print_profile (const Teller *teller)
   for (guint i = 0; i < DEIM_STEP_LAST; i++)
     printf ("  %s %.1f", names[i], teller->ms[i] / teller->steps);
   putchar ('\n');
+  deim_groups_print ("Op kind", teller->profile->kinds, deim_spread (teller->profile->totals).median);
 }
 
 /* -------------------------------------------------------------------- running */
@@ -166,7 +174,8 @@ static int
 train (const Options *options, guint height, guint width)
 {
   g_autoptr (GError) error = NULL;
-  Teller teller = { .profile = options->profile, .last_line = g_get_monotonic_time () };
+  g_autoptr (DeimProfile) profile = options->profile ? deim_profile_new () : NULL;
+  Teller teller = { .profile = profile, .last_line = g_get_monotonic_time () };
   const DeimTrainOptions training = {
     .data = options->data,
     .model = options->model,
@@ -180,12 +189,13 @@ train (const Options *options, guint height, guint width)
     .lr_end = options->lr_end,
     .denoising = (guint) options->denoising,
     .vfl = g_strcmp0 (options->loss, "vfl") == 0,
+    .light = options->light,
     .mosaic = options->mosaic,
     .mixup = options->mixup,
     .evaluate = (guint) options->evaluate,
     .threads = (guint) options->threads,
     .seed = (guint64) options->seed,
-    .watcher = { tell_message, tell_progress, tell_epoch, should_stop, &teller },
+    .watcher = { tell_message, tell_progress, tell_epoch, profile ? tell_profile : NULL, should_stop, &teller },
   };
   gboolean finished;
   g_autoptr (DeimDevice) device = deim_device_open (options->device, &error);
@@ -233,6 +243,7 @@ run (gchar **argv)
       "Share of it that is left in the end (default: the recipe's)", "X" },
     { "denoising", 0, 0, G_OPTION_ARG_INT, &options.denoising, "Denoising queries, positive ones (default: 100)", "N" },
     { "loss", 0, 0, G_OPTION_ARG_STRING, &options.loss, "Of classes: mal or vfl (default: mal)", "NAME" },
+    { "light", 0, 0, G_OPTION_ARG_NONE, &options.light, "Flip pictures, and leave out all other augmentation", NULL },
     { "mosaic", 0, 0, G_OPTION_ARG_DOUBLE, &options.mosaic, "Its probability (default: the recipe's)", "P" },
     { "mixup", 0, 0, G_OPTION_ARG_DOUBLE, &options.mixup, "Its probability (default: the recipe's)", "P" },
     { "evaluate", 0, 0, G_OPTION_ARG_INT, &options.evaluate, "Measure AP every so many epochs (default: 1)", "N" },

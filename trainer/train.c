@@ -100,6 +100,15 @@ seconds_left (const Training *t)
 }
 
 static void
+tell_profile (const Training *t)
+{
+  if (!t->watcher->profile)
+    return;
+  g_autoptr (GArray) entries = deim_training_get_profile (deim_trainee_get_session (t->trainee));
+  t->watcher->profile (entries, t->watcher->data);
+}
+
+static void
 tell_progress (const Training *t, guint picture, guint pictures)
 {
   guint done = t->place.batch;
@@ -171,6 +180,7 @@ make_trainee (Training *t, GError **error)
     .width = options->width,
     .denoising = 2 * options->denoising, /* each positive has a negative */
     .seed = options->seed,
+    .timestamps = t->watcher->profile != NULL,
   };
   t->trainee = deim_trainee_new (t->device, &made, error);
   if (t->trainee && deim_trainee_get_note (t->trainee))
@@ -193,6 +203,8 @@ choose_recipe (Training *t)
     recipe.augment.mosaic = options->mosaic;
   if (options->mixup >= 0)
     recipe.augment.mixup = options->mixup;
+  if (options->light)
+    recipe.augment.start = recipe.epochs;
   if (options->lr_end >= 0)
     recipe.lr_gamma = options->lr_end;
   /* What is too small to be learned is so in tokens, not in pixels: it shrinks with the input. */
@@ -258,12 +270,14 @@ describe_settings (const Training *t)
     g_string_append_printf (classes, "%s%s", i ? ", " : "",
                             g_array_index (t->training->coco->categories, DeimCocoCategory, i).name);
   return g_strdup_printf ("model %s\nclasses %s\npictures %u with %u objects\nvalidation %u pictures\nepochs %u\n"
-                          "batch %u\nlearning-rate %.9g to %.9g\ndenoising %u\nloss %s\nmosaic %g\nmixup %g\n"
+                          "batch %u\nlearning-rate %.9g to %.9g\ndenoising %u\nloss %s\n"
+                          "augmentation %s, mosaic %g, mixup %g\n"
                           "evaluation every %u epochs\nseed %" G_GUINT64_FORMAT,
                           spec, classes->str, deim_dataset_n_pictures (t->training), t->training->coco->objects->len,
                           t->validation ? deim_dataset_n_pictures (t->validation) : 0, t->recipe.epochs, options->batch,
                           t->lr, t->lr * t->recipe.lr_gamma, options->denoising, options->vfl ? "VFL" : "MAL",
-                          augment->mosaic, augment->mixup, options->evaluate, options->seed);
+                          options->light ? "light" : "recipe", augment->mosaic, augment->mixup, options->evaluate,
+                          options->seed);
 }
 
 /* Goes on where another process was, if there was one. */
@@ -367,6 +381,7 @@ run_batches (Training *t, gboolean *ret_stopped, GError **error)
     t->steps++;
     t->step_seconds += seconds_since (begin);
     tell_progress (t, 0, 0);
+    tell_profile (t);
     *ret_stopped = should_stop (t);
     if ((*ret_stopped || seconds_since (t->saved) > SAVE_INTERVAL) && !save_state (t, error))
       return FALSE;

@@ -31,6 +31,7 @@ typedef struct {
   void (*message) (const gchar *text, gpointer data); /* what should be known, once */
   void (*progress) (const DeimTrainProgress *progress, gpointer data);
   void (*epoch) (const DeimEpochResult *result, gboolean best, gpointer data);
+  void (*profile) (const GArray *entries, gpointer data); /* of each step, see deim_training_get_profile(); is slower */
   gboolean (*stop) (gpointer data); /* asked often: whether to end after this step, ready to be gone on with */
   gpointer data;
 } DeimTrainWatcher;
@@ -47,6 +48,7 @@ typedef struct {
   gdouble lr_end;      /* share of it in the end; negative: the recipe's */
   guint denoising;     /* positives per picture, about; 0: none */
   gboolean vfl;        /* VFL in place of MAL */
+  gboolean light;      /* flip alone, in place of the recipe's augmentation */
   gdouble mosaic;      /* probability; negative: the recipe's */
   gdouble mixup;       /* likewise */
   guint evaluate;      /* every so many epochs, and after the last; >= 1 */

@@ -110,6 +110,7 @@ deim_trainee_new (DeimDevice *device, const DeimTraineeOptions *options, GError 
     .height = (guint) self->arch.input_height,
     .width = (guint) self->arch.input_width,
     .denoising = options->denoising,
+    .timestamps = options->timestamps,
     .group = group_of,
     .group_data = deim_model_get_checkpoint (self->base),
   };
