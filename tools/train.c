@@ -40,7 +40,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, clear_options)
 typedef struct {
   DeimProfile *profile; /* NULL: not asked for */
   gint64 last_line;
-  gdouble ms[DEIM_STEP_LAST]; /* sums over the steps of this process */
+  gdouble ms[DEIM_STEP_LAST], processor_ms; /* sums over the steps of this process */
   guint steps;
 } Teller;
 
@@ -92,6 +92,7 @@ tell_progress (const DeimTrainProgress *progress, gpointer data)
   } else {
     for (guint i = 0; i < DEIM_STEP_LAST; i++)
       teller->ms[i] += progress->step->ms[i];
+    teller->processor_ms += progress->step->processor_ms;
     teller->steps++;
     line =
         g_strdup_printf ("epoch %u of %u  batch %u of %u  loss %.3f (class %.3f box %.3f giou %.3f)  lr %.2g  %s left",
@@ -136,7 +137,7 @@ print_profile (const Teller *teller)
   printf ("%u steps, milliseconds each:", teller->steps);
   for (guint i = 0; i < DEIM_STEP_LAST; i++)
     printf ("  %s %.1f", names[i], teller->ms[i] / teller->steps);
-  putchar ('\n');
+  printf ("  processor %.1f\n", teller->processor_ms / teller->steps);
   deim_groups_print ("Op kind", teller->profile->kinds, deim_spread (teller->profile->totals).median);
 }
 

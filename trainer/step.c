@@ -3,6 +3,7 @@
 #include "step.h"
 
 #include <math.h>
+#include <time.h>
 
 #include "engine/deim.h"
 
@@ -131,6 +132,14 @@ fail_not_finite (DeimStepper *self, const gchar *loss, GError **error)
 }
 
 static gdouble
+processor_ms (void)
+{
+  struct timespec time;
+  clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &time);
+  return (gdouble) time.tv_sec * 1e3 + (gdouble) time.tv_nsec * 1e-6;
+}
+
+static gdouble
 lap (gint64 *time)
 {
   gint64 now = g_get_monotonic_time ();
@@ -158,6 +167,7 @@ deim_stepper_run (DeimStepper *self, const DeimBatch *batch, const DeimMatcher *
   DeimStepResult result = { 0 };
   DeimPart parts[DEIM_MAX_PARTS];
   gint64 time = g_get_monotonic_time ();
+  gdouble begin = processor_ms ();
   g_autofree DeimTargets *targets = deim_batch_get_targets (batch);
   g_autoptr (DeimDenoising) denoising = make_denoising (self, batch, targets, random);
 
@@ -182,6 +192,7 @@ deim_stepper_run (DeimStepper *self, const DeimBatch *batch, const DeimMatcher *
   result.ms[DEIM_STEP_LOSS] = lap (&time);
   if (!learn (self, update, &time, &result, error))
     return FALSE;
+  result.processor_ms = processor_ms () - begin;
   *ret_result = result;
   return TRUE;
 }

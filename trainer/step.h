@@ -29,6 +29,7 @@ typedef struct {
   gdouble parts[DEIM_LOSS_LAST]; /* by kind, all outputs together */
   gdouble norm;                  /* of the gradient, before clipping */
   gdouble ms[DEIM_STEP_LAST];
+  gdouble processor_ms; /* that all threads of the process spent meanwhile, those of a device that is the CPU, too */
 } DeimStepResult;
 
 /*

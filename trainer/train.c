@@ -1,65 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* train.c - the loop over epochs and batches. */
-#include "train.h"
+#include "train-private.h"
 
-#include "loader.h"
-#include "recipe.h"
-#include "schedule.h"
-#include "trainee.h"
 #include "update-rule.h"
-#include "validation.h"
-
-#include "engine/models/parts.h"
-#include <math.h>
 
 /* The state is written after each epoch, and when so many seconds have passed. */
 #define SAVE_INTERVAL 300
 
 /* A stream of its own for denoising queries, beside the loader's. */
 #define STREAM_DENOISING 16
-
-typedef struct {
-  DeimDevice *device;
-  const DeimTrainOptions *options;
-  const DeimTrainWatcher *watcher;
-  DeimDataset *training, *validation; /* validation: NULL: none */
-  DeimTrainee *trainee;
-  DeimStepper *stepper;
-  DeimLoader *loader;
-  DeimHistory *history;
-  DeimRecipe recipe;
-  DeimSchedule schedule;
-  DeimEma ema;
-  gdouble lr;
-  guint batches; /* of an epoch */
-  gchar *settings, *best_path, *last_path, *state_path, *csv_path, *report_path;
-  DeimTrainPlace place;
-  gdouble seconds_before; /* of training, before this process */
-  gint64 began, saved;    /* monotonic */
-  guint64 steps;          /* of this process, */
-  gdouble step_seconds;   /* and the time in them */
-  guint evaluations;
-  gdouble evaluation_seconds;
-  DeimStepResult step; /* the last */
-} Training;
-
-static void
-training_clear (Training *t)
-{
-  deim_loader_free (t->loader);
-  deim_stepper_free (t->stepper);
-  deim_trainee_free (t->trainee);
-  deim_dataset_free (t->training);
-  deim_dataset_free (t->validation);
-  deim_history_free (t->history);
-  g_free (t->settings);
-  g_free (t->best_path);
-  g_free (t->last_path);
-  g_free (t->state_path);
-  g_free (t->csv_path);
-  g_free (t->report_path);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Training, training_clear)
 
 static gdouble
 seconds_since (gint64 time)
@@ -69,27 +18,14 @@ seconds_since (gint64 time)
 
 /* ------------------------------------------------------------------- telling */
 
-static void say (const Training *t, const gchar *format, ...) G_GNUC_PRINTF (2, 3);
-
-static void
-say (const Training *t, const gchar *format, ...)
-{
-  va_list args;
-  va_start (args, format);
-  g_autofree gchar *text = g_strdup_vprintf (format, args);
-  va_end (args);
-  if (t->watcher->message)
-    t->watcher->message (text, t->watcher->data);
-}
-
 static gboolean
-should_stop (const Training *t)
+should_stop (const DeimTrainRun *t)
 {
   return t->watcher->stop && t->watcher->stop (t->watcher->data);
 }
 
 static gdouble
-seconds_left (const Training *t)
+seconds_left (const DeimTrainRun *t)
 {
   guint64 left = t->schedule.total - t->place.iteration;
   guint epochs = (t->recipe.epochs - t->place.epoch + t->options->evaluate - 1) / t->options->evaluate;
@@ -100,7 +36,7 @@ seconds_left (const Training *t)
 }
 
 static void
-tell_profile (const Training *t)
+tell_profile (const DeimTrainRun *t)
 {
   if (!t->watcher->profile)
     return;
@@ -109,7 +45,7 @@ tell_profile (const Training *t)
 }
 
 static void
-tell_progress (const Training *t, guint picture, guint pictures)
+tell_progress (const DeimTrainRun *t, guint picture, guint pictures)
 {
   guint done = t->place.batch;
   DeimTrainProgress progress = {
@@ -131,205 +67,10 @@ tell_progress (const Training *t, guint picture, guint pictures)
     t->watcher->progress (&progress, t->watcher->data);
 }
 
-/* ------------------------------------------------------------------ beginning */
-
-static gboolean
-open_data (Training *t, GError **error)
-{
-  const gchar *folder = t->options->data;
-  g_autoptr (GError) missing = NULL;
-
-  t->training = deim_dataset_open (folder, DEIM_DATASET_TRAINING, error);
-  if (!t->training)
-    return FALSE;
-  t->validation = deim_dataset_open (folder, DEIM_DATASET_VALIDATION, &missing);
-  if (!t->validation) {
-    if (!g_error_matches (missing, DEIM_ERROR, DEIM_ERROR_NOT_FOUND)) {
-      g_propagate_error (error, g_steal_pointer (&missing));
-      return FALSE;
-    }
-    say (t, "there are no pictures for validation, so no AP is measured, and the best weights are the last ones: %s",
-         missing->message);
-    return TRUE;
-  }
-  if (!deim_dataset_same_classes (t->training, t->validation)) {
-    g_set_error (error, DEIM_ERROR, DEIM_ERROR_FORMAT,
-                 "%s and %s do not list the same categories; their ids and names must agree", t->training->annotations,
-                 t->validation->annotations);
-    return FALSE;
-  }
-  if (g_str_equal (t->training->annotations, t->validation->annotations))
-    say (t, "%s holds one set, so AP is measured on the pictures that are learned", folder);
-  return TRUE;
-}
-
-static gboolean
-make_trainee (Training *t, GError **error)
-{
-  const DeimTrainOptions *options = t->options;
-  guint n = deim_dataset_n_classes (t->training);
-  g_autofree const gchar **labels = g_new0 (const gchar *, n + 1);
-
-  for (guint i = 0; i < n; i++)
-    labels[i] = g_array_index (t->training->coco->categories, DeimCocoCategory, i).name;
-  const DeimTraineeOptions made = {
-    .model = options->model,
-    .labels = labels,
-    .batch = options->batch,
-    .height = options->height,
-    .width = options->width,
-    .denoising = 2 * options->denoising, /* each positive has a negative */
-    .seed = options->seed,
-    .timestamps = t->watcher->profile != NULL,
-  };
-  t->trainee = deim_trainee_new (t->device, &made, error);
-  if (t->trainee && deim_trainee_get_note (t->trainee))
-    say (t, "%s", deim_trainee_get_note (t->trainee));
-  return t->trainee != NULL;
-}
-
-/* The recipe for this network and these epochs, with what the options change. */
-static void
-choose_recipe (Training *t)
-{
-  const DeimTrainOptions *options = t->options;
-  const DeimArch *arch = deim_trainee_get_arch (t->trainee);
-  DeimRecipe recipe = deim_recipe_find (arch->name);
-  DeimArch usual = *arch;
-
-  if (options->epochs)
-    recipe = deim_recipe_scale (&recipe, options->epochs);
-  if (options->mosaic >= 0)
-    recipe.augment.mosaic = options->mosaic;
-  if (options->mixup >= 0)
-    recipe.augment.mixup = options->mixup;
-  if (options->light)
-    recipe.augment.start = recipe.epochs;
-  if (options->lr_end >= 0)
-    recipe.lr_gamma = options->lr_end;
-  /* What is too small to be learned is so in tokens, not in pixels: it shrinks with the input. */
-  deim_arch_find_preset (arch->name, &usual);
-  recipe.augment.min_size *= (gdouble) MIN (arch->input_height, arch->input_width) / usual.input_height;
-  if (recipe.augment.multi_scale)
-    say (t, "the recipe of %s changes the input size from batch to batch; here it stays %d x %d", arch->name,
-         arch->input_height, arch->input_width);
-  recipe.augment.multi_scale = 0;
-  t->recipe = recipe;
-  t->lr = options->lr > 0 ? options->lr : recipe.lr;
-}
-
-static gboolean
-make_loader (Training *t, GError **error)
-{
-  const DeimArch *arch = deim_trainee_get_arch (t->trainee);
-  DeimSampleSource source = deim_dataset_source (t->training);
-  const DeimLoaderOptions loading = {
-    .policy = &t->recipe.augment,
-    .batch = t->options->batch,
-    .width = (guint) arch->input_width,
-    .height = (guint) arch->input_height,
-    .threads = t->options->threads,
-    .seed = t->options->seed,
-  };
-  t->loader = deim_loader_new (&source, &loading, error);
-  if (!t->loader)
-    return FALSE;
-  t->batches = deim_loader_get_n_batches (t->loader);
-  t->schedule = deim_schedule_new (&t->recipe, t->batches);
-  t->ema = deim_ema_new (t->schedule.total);
-  return TRUE;
-}
-
-static void
-make_stepper (Training *t)
-{
-  const DeimArch *arch = deim_trainee_get_arch (t->trainee);
-  DeimCriterion criterion = deim_criterion_default;
-  DeimFdrAttrs fdr;
-
-  criterion.vfl = t->options->vfl;
-  criterion.use_union = criterion.local = t->recipe.local;
-  if (arch->decoder.kind == DEIM_DECODER_RTDETR) {
-    t->stepper = deim_stepper_new (deim_trainee_get_session (t->trainee), &criterion, NULL);
-    return;
-  }
-  deim_decoder_fdr_attrs (&arch->decoder, &fdr);
-  t->stepper = deim_stepper_new (deim_trainee_get_session (t->trainee), &criterion, &fdr);
-}
-
-/* What must not change in the middle: for the state, and for the report. */
-static gchar *
-describe_settings (const Training *t)
-{
-  const DeimTrainOptions *options = t->options;
-  const DeimAugmentPolicy *augment = &t->recipe.augment;
-  g_autofree gchar *spec = deim_arch_to_spec (deim_trainee_get_arch (t->trainee));
-  g_autoptr (GString) classes = g_string_new (NULL);
-
-  for (guint i = 0; i < deim_dataset_n_classes (t->training); i++)
-    g_string_append_printf (classes, "%s%s", i ? ", " : "",
-                            g_array_index (t->training->coco->categories, DeimCocoCategory, i).name);
-  return g_strdup_printf ("model %s\nclasses %s\npictures %u with %u objects\nvalidation %u pictures\nepochs %u\n"
-                          "batch %u\nlearning-rate %.9g to %.9g\ndenoising %u\nloss %s\n"
-                          "augmentation %s, mosaic %g, mixup %g\n"
-                          "evaluation every %u epochs\nseed %" G_GUINT64_FORMAT,
-                          spec, classes->str, deim_dataset_n_pictures (t->training), t->training->coco->objects->len,
-                          t->validation ? deim_dataset_n_pictures (t->validation) : 0, t->recipe.epochs, options->batch,
-                          t->lr, t->lr * t->recipe.lr_gamma, options->denoising, options->vfl ? "VFL" : "MAL",
-                          options->light ? "light" : "recipe", augment->mosaic, augment->mixup, options->evaluate,
-                          options->seed);
-}
-
-/* Goes on where another process was, if there was one. */
-static gboolean
-take_up_state (Training *t, GError **error)
-{
-  gboolean there = g_file_test (t->state_path, G_FILE_TEST_EXISTS);
-
-  t->place = (DeimTrainPlace){ .seed = t->options->seed, .best = -1 };
-  if (there && !t->options->resume) {
-    g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
-                 "%s holds a training already; go on with it (--resume), or give another folder", t->options->output);
-    return FALSE;
-  }
-  if (!there) {
-    if (t->options->resume)
-      say (t, "%s holds no training to go on with; one begins", t->options->output);
-    return TRUE;
-  }
-  if (!deim_trainee_load (t->trainee, t->state_path, t->settings, &t->place, error))
-    return FALSE;
-  t->seconds_before = t->place.seconds;
-  say (t, "going on in epoch %u after batch %u of %u", t->place.epoch + 1, t->place.batch, t->batches);
-  return t->place.epoch == 0 || deim_history_read_csv (t->history, t->csv_path, t->place.epoch, error);
-}
-
-static gboolean
-training_init (Training *t, GError **error)
-{
-  const gchar *output = t->options->output;
-
-  t->best_path = g_build_filename (output, "best.safetensors", NULL);
-  t->last_path = g_build_filename (output, "last.safetensors", NULL);
-  t->state_path = g_build_filename (output, "state.safetensors", NULL);
-  t->csv_path = g_build_filename (output, "results.csv", NULL);
-  t->report_path = g_build_filename (output, "report.html", NULL);
-  if (!open_data (t, error) || !make_trainee (t, error))
-    return FALSE;
-  choose_recipe (t);
-  if (!make_loader (t, error))
-    return FALSE;
-  make_stepper (t);
-  g_autofree gchar *title = g_strdup_printf ("%s on %s", deim_trainee_get_arch (t->trainee)->name, t->options->data);
-  t->history = deim_history_new (title);
-  t->settings = describe_settings (t);
-  return take_up_state (t, error);
-}
-
 /* ---------------------------------------------------------------------- state */
 
 static gboolean
-save_state (Training *t, GError **error)
+save_state (DeimTrainRun *t, GError **error)
 {
   t->place.seconds = t->seconds_before + seconds_since (t->began);
   t->saved = g_get_monotonic_time ();
@@ -339,7 +80,7 @@ save_state (Training *t, GError **error)
 /* ------------------------------------------------------------------ an epoch */
 
 static gboolean
-run_step (Training *t, const DeimBatch *batch, GError **error)
+run_step (DeimTrainRun *t, const DeimBatch *batch, GError **error)
 {
   DeimMatcher matcher = deim_matcher_default;
   DeimUpdate update = deim_update_rule (t->lr * deim_schedule_factor (&t->schedule, t->place.iteration));
@@ -365,7 +106,7 @@ run_step (Training *t, const DeimBatch *batch, GError **error)
 
 /* All batches of an epoch that are left. */
 static gboolean
-run_batches (Training *t, gboolean *ret_stopped, GError **error)
+run_batches (DeimTrainRun *t, gboolean *ret_stopped, GError **error)
 {
   g_autoptr (GError) cause = NULL;
 
@@ -396,14 +137,14 @@ run_batches (Training *t, gboolean *ret_stopped, GError **error)
 static gboolean
 tell_evaluation (guint done, guint count, gpointer data)
 {
-  const Training *t = data;
+  const DeimTrainRun *t = data;
   tell_progress (t, done, count);
   return !should_stop (t);
 }
 
 /* Measures @model, unless this is not the epoch for it. FALSE without an error where it was stopped. */
 static gboolean
-evaluate (Training *t, DeimModel *model, DeimEvaluation *evaluation, GError **error)
+evaluate (DeimTrainRun *t, DeimModel *model, DeimEvaluation *evaluation, GError **error)
 {
   guint epoch = t->place.epoch + 1;
   gint64 begin = g_get_monotonic_time ();
@@ -421,7 +162,7 @@ evaluate (Training *t, DeimModel *model, DeimEvaluation *evaluation, GError **er
 }
 
 static DeimEpochResult
-sum_up (const Training *t, const DeimEvaluation *evaluation)
+sum_up (const DeimTrainRun *t, const DeimEvaluation *evaluation)
 {
   DeimEpochResult result = {
     .epoch = t->place.epoch,
@@ -437,7 +178,7 @@ sum_up (const Training *t, const DeimEvaluation *evaluation)
 }
 
 static gboolean
-write_results (const Training *t, GError **error)
+write_results (const DeimTrainRun *t, GError **error)
 {
   g_auto (GStrv) notes = g_strsplit (t->settings, "\n", -1);
   return deim_history_write_csv (t->history, t->csv_path, error) &&
@@ -446,7 +187,7 @@ write_results (const Training *t, GError **error)
 
 /* Evaluation, checkpoints, results; then the next epoch's place. */
 static gboolean
-finish_epoch (Training *t, GError **error)
+finish_epoch (DeimTrainRun *t, GError **error)
 {
   DeimEvaluation evaluation;
   g_autoptr (DeimModel) model = deim_trainee_make_model (t->trainee, error);
@@ -476,21 +217,21 @@ finish_epoch (Training *t, GError **error)
 
 /* Where the heavy augmentation ends, the best weights so far are gone on with. */
 static gboolean
-restart_if_due (Training *t, GError **error)
+restart_if_due (DeimTrainRun *t, GError **error)
 {
   if (t->place.epoch != t->recipe.restart_epoch || t->place.batch != 0 || t->place.best < 0)
     return TRUE;
-  say (t, "going on with the weights of epoch %u, the best so far", t->place.best_epoch + 1);
+  deim_train_say (t, "going on with the weights of epoch %u, the best so far", t->place.best_epoch + 1);
   return deim_trainee_take_up (t->trainee, t->best_path, error);
 }
 
 gboolean
 deim_train (DeimDevice *device, const DeimTrainOptions *options, gboolean *ret_finished, GError **error)
 {
-  g_auto (Training) t = { .device = device, .options = options, .watcher = &options->watcher };
+  g_auto (DeimTrainRun) t = { .device = device, .options = options };
   g_autoptr (GError) cause = NULL;
 
-  if (!training_init (&t, error))
+  if (!deim_train_begin (&t, error))
     return FALSE;
   t.began = t.saved = g_get_monotonic_time ();
   while (t.place.epoch < t.recipe.epochs) {

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* train-begin.c - data, network, recipe and state of a training, before its first step. */
+#include "train-private.h"
+
+#include "engine/models/parts.h"
+
+void
+deim_train_say (const DeimTrainRun *t, const gchar *format, ...)
+{
+  va_list args;
+  va_start (args, format);
+  g_autofree gchar *text = g_strdup_vprintf (format, args);
+  va_end (args);
+  if (t->watcher->message)
+    t->watcher->message (text, t->watcher->data);
+}
+
+void
+deim_train_clear (DeimTrainRun *t)
+{
+  deim_loader_free (t->loader);
+  deim_stepper_free (t->stepper);
+  deim_trainee_free (t->trainee);
+  deim_dataset_free (t->training);
+  deim_dataset_free (t->validation);
+  deim_history_free (t->history);
+  g_free (t->settings);
+  g_free (t->best_path);
+  g_free (t->last_path);
+  g_free (t->state_path);
+  g_free (t->csv_path);
+  g_free (t->report_path);
+}
+
+static gboolean
+open_data (DeimTrainRun *t, GError **error)
+{
+  const gchar *folder = t->options->data;
+  g_autoptr (GError) missing = NULL;
+
+  t->training = deim_dataset_open (folder, DEIM_DATASET_TRAINING, error);
+  if (!t->training)
+    return FALSE;
+  t->validation = deim_dataset_open (folder, DEIM_DATASET_VALIDATION, &missing);
+  if (!t->validation) {
+    if (!g_error_matches (missing, DEIM_ERROR, DEIM_ERROR_NOT_FOUND)) {
+      g_propagate_error (error, g_steal_pointer (&missing));
+      return FALSE;
+    }
+    deim_train_say (
+        t, "there are no pictures for validation, so no AP is measured, and the best weights are the last ones: %s",
+        missing->message);
+    return TRUE;
+  }
+  if (!deim_dataset_same_classes (t->training, t->validation)) {
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_FORMAT,
+                 "%s and %s do not list the same categories; their ids and names must agree", t->training->annotations,
+                 t->validation->annotations);
+    return FALSE;
+  }
+  if (g_str_equal (t->training->annotations, t->validation->annotations))
+    deim_train_say (t, "%s holds one set, so AP is measured on the pictures that are learned", folder);
+  return TRUE;
+}
+
+static gboolean
+make_trainee (DeimTrainRun *t, GError **error)
+{
+  const DeimTrainOptions *options = t->options;
+  guint n = deim_dataset_n_classes (t->training);
+  g_autofree const gchar **labels = g_new0 (const gchar *, n + 1);
+
+  for (guint i = 0; i < n; i++)
+    labels[i] = g_array_index (t->training->coco->categories, DeimCocoCategory, i).name;
+  const DeimTraineeOptions made = {
+    .model = options->model,
+    .labels = labels,
+    .batch = options->batch,
+    .height = options->height,
+    .width = options->width,
+    .denoising = 2 * options->denoising, /* each positive has a negative */
+    .seed = options->seed,
+    .timestamps = t->watcher->profile != NULL,
+  };
+  t->trainee = deim_trainee_new (t->device, &made, error);
+  if (t->trainee && deim_trainee_get_note (t->trainee))
+    deim_train_say (t, "%s", deim_trainee_get_note (t->trainee));
+  return t->trainee != NULL;
+}
+
+/* The recipe for this network and these epochs, with what the options change. */
+static void
+choose_recipe (DeimTrainRun *t)
+{
+  const DeimTrainOptions *options = t->options;
+  const DeimArch *arch = deim_trainee_get_arch (t->trainee);
+  DeimRecipe recipe = deim_recipe_find (arch->name);
+  DeimArch usual = *arch;
+
+  if (options->epochs)
+    recipe = deim_recipe_scale (&recipe, options->epochs);
+  if (options->mosaic >= 0)
+    recipe.augment.mosaic = options->mosaic;
+  if (options->mixup >= 0)
+    recipe.augment.mixup = options->mixup;
+  if (options->light)
+    recipe.augment.start = recipe.epochs;
+  if (options->lr_end >= 0)
+    recipe.lr_gamma = options->lr_end;
+  /* What is too small to be learned is so in tokens, not in pixels: it shrinks with the input. */
+  deim_arch_find_preset (arch->name, &usual);
+  recipe.augment.min_size *= (gdouble) MIN (arch->input_height, arch->input_width) / usual.input_height;
+  if (recipe.augment.multi_scale)
+    deim_train_say (t, "the recipe of %s changes the input size from batch to batch; here it stays %d x %d", arch->name,
+                    arch->input_height, arch->input_width);
+  recipe.augment.multi_scale = 0;
+  t->recipe = recipe;
+  t->lr = options->lr > 0 ? options->lr : recipe.lr;
+}
+
+static gboolean
+make_loader (DeimTrainRun *t, GError **error)
+{
+  const DeimArch *arch = deim_trainee_get_arch (t->trainee);
+  DeimSampleSource source = deim_dataset_source (t->training);
+  const DeimLoaderOptions loading = {
+    .policy = &t->recipe.augment,
+    .batch = t->options->batch,
+    .width = (guint) arch->input_width,
+    .height = (guint) arch->input_height,
+    .threads = t->options->threads,
+    .seed = t->options->seed,
+  };
+  t->loader = deim_loader_new (&source, &loading, error);
+  if (!t->loader)
+    return FALSE;
+  t->batches = deim_loader_get_n_batches (t->loader);
+  t->schedule = deim_schedule_new (&t->recipe, t->batches);
+  t->ema = deim_ema_new (t->schedule.total);
+  return TRUE;
+}
+
+static void
+make_stepper (DeimTrainRun *t)
+{
+  const DeimArch *arch = deim_trainee_get_arch (t->trainee);
+  DeimCriterion criterion = deim_criterion_default;
+  DeimFdrAttrs fdr;
+
+  criterion.vfl = t->options->vfl;
+  criterion.use_union = criterion.local = t->recipe.local;
+  if (arch->decoder.kind == DEIM_DECODER_RTDETR) {
+    t->stepper = deim_stepper_new (deim_trainee_get_session (t->trainee), &criterion, NULL);
+    return;
+  }
+  deim_decoder_fdr_attrs (&arch->decoder, &fdr);
+  t->stepper = deim_stepper_new (deim_trainee_get_session (t->trainee), &criterion, &fdr);
+}
+
+/* What must not change in the middle: for the state, and for the report. */
+static gchar *
+describe_settings (const DeimTrainRun *t)
+{
+  const DeimTrainOptions *options = t->options;
+  const DeimAugmentPolicy *augment = &t->recipe.augment;
+  g_autofree gchar *spec = deim_arch_to_spec (deim_trainee_get_arch (t->trainee));
+  g_autoptr (GString) classes = g_string_new (NULL);
+
+  for (guint i = 0; i < deim_dataset_n_classes (t->training); i++)
+    g_string_append_printf (classes, "%s%s", i ? ", " : "",
+                            g_array_index (t->training->coco->categories, DeimCocoCategory, i).name);
+  return g_strdup_printf ("model %s\nclasses %s\npictures %u with %u objects\nvalidation %u pictures\nepochs %u\n"
+                          "batch %u\nlearning-rate %.9g to %.9g\ndenoising %u\nloss %s\n"
+                          "augmentation %s, mosaic %g, mixup %g\n"
+                          "evaluation every %u epochs\nseed %" G_GUINT64_FORMAT,
+                          spec, classes->str, deim_dataset_n_pictures (t->training), t->training->coco->objects->len,
+                          t->validation ? deim_dataset_n_pictures (t->validation) : 0, t->recipe.epochs, options->batch,
+                          t->lr, t->lr * t->recipe.lr_gamma, options->denoising, options->vfl ? "VFL" : "MAL",
+                          options->light ? "light" : "recipe", augment->mosaic, augment->mixup, options->evaluate,
+                          options->seed);
+}
+
+/* Goes on where another process was, if there was one. */
+static gboolean
+take_up_state (DeimTrainRun *t, GError **error)
+{
+  gboolean there = g_file_test (t->state_path, G_FILE_TEST_EXISTS);
+
+  t->place = (DeimTrainPlace){ .seed = t->options->seed, .best = -1 };
+  if (there && !t->options->resume) {
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
+                 "%s holds a training already; go on with it (--resume), or give another folder", t->options->output);
+    return FALSE;
+  }
+  if (!there) {
+    if (t->options->resume)
+      deim_train_say (t, "%s holds no training to go on with; one begins", t->options->output);
+    return TRUE;
+  }
+  if (!deim_trainee_load (t->trainee, t->state_path, t->settings, &t->place, error))
+    return FALSE;
+  t->seconds_before = t->place.seconds;
+  deim_train_say (t, "going on in epoch %u after batch %u of %u", t->place.epoch + 1, t->place.batch, t->batches);
+  return t->place.epoch == 0 || deim_history_read_csv (t->history, t->csv_path, t->place.epoch, error);
+}
+
+gboolean
+deim_train_begin (DeimTrainRun *t, GError **error)
+{
+  const gchar *output = t->options->output;
+
+  t->watcher = &t->options->watcher;
+  t->best_path = g_build_filename (output, "best.safetensors", NULL);
+  t->last_path = g_build_filename (output, "last.safetensors", NULL);
+  t->state_path = g_build_filename (output, "state.safetensors", NULL);
+  t->csv_path = g_build_filename (output, "results.csv", NULL);
+  t->report_path = g_build_filename (output, "report.html", NULL);
+  if (!open_data (t, error) || !make_trainee (t, error))
+    return FALSE;
+  choose_recipe (t);
+  if (!make_loader (t, error))
+    return FALSE;
+  make_stepper (t);
+  g_autofree gchar *title = g_strdup_printf ("%s on %s", deim_trainee_get_arch (t->trainee)->name, t->options->data);
+  t->history = deim_history_new (title);
+  t->settings = describe_settings (t);
+  return take_up_state (t, error);
+}
