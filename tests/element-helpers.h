@@ -13,6 +13,9 @@
 void init_element_tests (int *argc, char ***argv);
 /* g_test_run(), which fails when an object of GStreamer's is left over in the end. */
 int run_element_tests (void);
+/* What is left over between these is another project's doing, and forgiven. */
+void begin_foreign_leaks (void);
+void end_foreign_leaks (void);
 
 /* A harness around the one element of @launch ("deimdetect in-flight=2"), with a bus; free with teardown_harness().
  * The source is none that is live, or one with @latency. */
