@@ -4,14 +4,15 @@
 # Sets up, builds and runs the tests.
 #
 #   tests/run.sh          what everyone runs before a commit
-#   tests/run.sh --all    also the slow tests, builds by gcc and clang in which a warning is an error, and the tests
-#                         again under AddressSanitizer and UndefinedBehaviorSanitizer, and those of the scheduler of
-#                         many streams under ThreadSanitizer
+#   tests/run.sh --all    also the slow tests, builds by gcc and clang in which a warning is an error, the tests again
+#                         under AddressSanitizer and UndefinedBehaviorSanitizer, those of the scheduler of many streams
+#                         under ThreadSanitizer, and those of the elements on Debian 13 (tests/trixie.sh, skipped where
+#                         it cannot run)
 #
 # The last line is "N passed, N failed, N skipped", where a case of a test program is one; the exit status is 0 only
 # when nothing failed. Logs: build*/meson-logs/testlog.txt.
 #
-# Suites of meson test: "gstreamer" is what tests/trixie.sh runs on Debian 13; "slow" is left to --all; "no-asan" (tests
+# Suites of meson test: "gstreamer" and "spirv" are what tests/trixie.sh runs on Debian 13; "slow" is left to --all; "no-asan" (tests
 # that load the plugin into a program that knows no sanitizer, or that no sanitizer can learn from) is left out of the
 # run under sanitizers; "tsan" is what runs under ThreadSanitizer.
 set -euo pipefail
@@ -75,6 +76,23 @@ build_for_threads ()
   fi
 }
 
+# What trixie.sh's results say of single tests they say themselves, and its output why it was skipped.
+run_on_trixie ()
+{
+  local output status=0
+  output=$(mktemp "${TMPDIR:-/tmp}/deim-trixie.XXXXXX")
+  rm -rf build-trixie
+  tests/trixie.sh 2>&1 | tee "$output" || status=$?
+  if [ "$status" = 77 ]; then
+    echo "ok the elements on Debian 13 # SKIP $(sed -n 's/^trixie: skipped: //p' "$output")" >> "$checks"
+  elif [ "$status" -le 1 ] && [ -s build-trixie/meson-logs/testlog.json ]; then
+    results+=(build-trixie/meson-logs/testlog.json)
+  else
+    echo 'not ok the build on Debian 13' >> "$checks"
+  fi
+  rm -f "$output"
+}
+
 if [ "$all" = no ]; then
   set_up --tests
   ! check 'the build' pipelines/build.sh build || run_tests build --no-suite slow
@@ -95,6 +113,8 @@ else
   # tests/tsan.supp lists the libraries that it sees nothing of, tests/tsan-glib.c tells it about GLib's locks.
   export TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=$PWD/tests/tsan.supp}
   ! check 'the build with ThreadSanitizer' build_for_threads || run_tests build-tsan --suite tsan --timeout-multiplier 8
+
+  run_on_trixie
 fi
 
 /usr/bin/env python3 tests/summary.py "${results[@]}"
