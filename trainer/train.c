@@ -219,7 +219,7 @@ finish_epoch (DeimTrainRun *t, GError **error)
 static gboolean
 restart_if_due (DeimTrainRun *t, GError **error)
 {
-  if (t->place.epoch != t->recipe.restart_epoch || t->place.batch != 0 || t->place.best < 0)
+  if (t->options->light || t->place.epoch != t->recipe.restart_epoch || t->place.batch != 0 || t->place.best < 0)
     return TRUE;
   deim_train_say (t, "going on with the weights of epoch %u, the best so far", t->place.best_epoch + 1);
   return deim_trainee_take_up (t->trainee, t->best_path, error);

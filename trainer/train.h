@@ -48,11 +48,12 @@ typedef struct {
   gdouble lr_end;      /* share of it in the end; negative: the recipe's */
   guint denoising;     /* positives per picture, about; 0: none */
   gboolean vfl;        /* VFL in place of MAL */
-  gboolean light;      /* flip alone, in place of the recipe's augmentation */
-  gdouble mosaic;      /* probability; negative: the recipe's */
-  gdouble mixup;       /* likewise */
-  guint evaluate;      /* every so many epochs, and after the last; >= 1 */
-  guint threads;       /* that load pictures; 0: one */
+  gboolean
+      light; /* flip alone, in place of the recipe's augmentation; nor are the best weights taken up where that ends */
+  gdouble mosaic; /* probability; negative: the recipe's */
+  gdouble mixup;  /* likewise */
+  guint evaluate; /* every so many epochs, and after the last; >= 1 */
+  guint threads;  /* that load pictures; 0: one */
   guint64 seed;
   DeimTrainWatcher watcher;
 } DeimTrainOptions;
