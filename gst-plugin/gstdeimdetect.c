@@ -105,6 +105,7 @@ reset (GstDeimDetect *self)
   self->position = GST_CLOCK_TIME_NONE;
   self->proportion = 1.0;
   self->live = FALSE;
+  self->upstream_latency = 0;
   self->slots = deim_detector_get_in_flight (self->detector);
   self->duration = DEFAULT_FRAME_DURATION;
   self->latency = self->slots * self->duration;
@@ -222,18 +223,26 @@ gst_deim_detect_transform_caps (GstBaseTransform *base, GstPadDirection directio
   return ordered;
 }
 
+/* Remembers what upstream answered to a LATENCY query. */
+static void
+note_upstream_latency (GstDeimDetect *self, GstQuery *query)
+{
+  gboolean live;
+  GstClockTime least;
+  gst_query_parse_latency (query, &live, &least, NULL);
+  GST_OBJECT_LOCK (self);
+  self->live = live;
+  self->upstream_latency = GST_CLOCK_TIME_IS_VALID (least) ? least : 0;
+  GST_OBJECT_UNLOCK (self);
+}
+
 /* Latency queries say it too, but applications need not send any before the first frames come. */
 static void
 ask_whether_live (GstDeimDetect *self)
 {
   g_autoptr (GstQuery) query = gst_query_new_latency ();
-  gboolean live;
-  if (!gst_pad_peer_query (GST_BASE_TRANSFORM_SINK_PAD (self), query))
-    return;
-  gst_query_parse_latency (query, &live, NULL, NULL);
-  GST_OBJECT_LOCK (self);
-  self->live = live;
-  GST_OBJECT_UNLOCK (self);
+  if (gst_pad_peer_query (GST_BASE_TRANSFORM_SINK_PAD (self), query))
+    note_upstream_latency (self, query);
 }
 
 /* All that the application sees of a refusal is "not-negotiated". */
@@ -387,9 +396,9 @@ add_latency (GstDeimDetect *self, GstQuery *query)
 {
   gboolean live;
   GstClockTime min, max;
+  note_upstream_latency (self, query);
   gst_query_parse_latency (query, &live, &min, &max);
   GST_OBJECT_LOCK (self);
-  self->live = live;
   GstClockTime own = self->latency;
   GST_OBJECT_UNLOCK (self);
   if (GST_CLOCK_TIME_IS_VALID (min))

@@ -61,8 +61,9 @@ typedef struct {
   guint64 frame;
   guint width, height; /* pixels of the buffer's frame */
   GstDeimSkip skip;
-  gint64 entered;   /* g_get_monotonic_time() */
-  gint64 seen_busy; /* the last time at which its inference was seen unfinished; 0: never */
+  GstClockTime running; /* or NONE */
+  gint64 entered;       /* g_get_monotonic_time() */
+  gint64 seen_busy;     /* the last time at which its inference was seen unfinished; 0: never */
 } GstDeimPending;
 
 /* Frames wait here for their own result or for an earlier frame's. A live stream that is quicker than the device fills
@@ -76,15 +77,16 @@ typedef struct {
 struct _GstDeimDetect {
   GstBaseTransform parent;
 
-  GstDeimSettings settings;  /* object */
-  gboolean settings_changed; /* object: the streaming thread has not read them yet */
-  GstDeimCounts counts;      /* object */
-  GstClockTime earliest;     /* object: QoS, running time; NONE: no word from downstream */
-  gdouble proportion;        /* object: QoS */
-  gboolean live;             /* object: upstream said so to a LATENCY query */
-  GstClockTime latency;      /* object: what LATENCY queries are answered */
-  gboolean copies_dmabuf;    /* object: the device imports none */
-  guint64 position;          /* object: stream time that was pushed last; NONE: nothing since the segment began */
+  GstDeimSettings settings;      /* object */
+  gboolean settings_changed;     /* object: the streaming thread has not read them yet */
+  GstDeimCounts counts;          /* object */
+  GstClockTime earliest;         /* object: QoS, running time; NONE: no word from downstream */
+  gdouble proportion;            /* object: QoS */
+  gboolean live;                 /* object: upstream said so to a LATENCY query */
+  GstClockTime upstream_latency; /* object: the least that upstream answered */
+  GstClockTime latency;          /* object: what LATENCY queries are answered on top of it */
+  gboolean copies_dmabuf;        /* object: the device imports none */
+  guint64 position;              /* object: stream time that was pushed last; NONE: nothing since the segment began */
 
   /* stream: between start and stop */
   GstDeimEngine *engine;

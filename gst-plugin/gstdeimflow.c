@@ -18,7 +18,9 @@
  *    announced latency, so that one leaves for each that comes: in bursts they would wait for their time in the sink,
  *    and the frames behind them for this thread. An inference that would keep a whole ring waiting is given up. The
  *    latency is counted from when they came: were they kept until a sink wants them, one would leave and wait there for
- *    each that comes, and a backlog before this element would stay for ever and cost inferences their time.
+ *    each that comes, and a backlog before this element would stay for ever and cost inferences their time. But none
+ *    stays for longer than a frame after a sink wanted it, or what waited upstream would be late as long as it is
+ * there.
  *
  * Frames are pushed here and not by the base class: three places push, and the base class would put a pending
  * DISCONT mark on whatever frame it pushes next.
@@ -101,14 +103,22 @@ push_oldest (GstDeimDetect *self)
   return gst_deim_push (self, &leaving);
 }
 
-/* How long frames stay at least, in microseconds: in overload, until the chain call before their latency is over. */
-static gint64
-get_stay (GstDeimDetect *self)
+/* Whether a frame whose result is there has to stay: in overload, until the chain call before its latency is over. One
+ * that has waited before this element already is overdue at the sink, and does not wait twice. */
+static gboolean
+is_early (GstDeimDetect *self, const GstDeimPending *frame)
 {
+  if (!self->overloaded)
+    return FALSE;
   GST_OBJECT_LOCK (self);
-  gint64 stay = self->overloaded ? (gint64) ((self->latency - MIN (self->latency, self->duration)) / GST_USECOND) : 0;
+  GstClockTime upstream = self->upstream_latency, latency = self->latency, duration = self->duration;
   GST_OBJECT_UNLOCK (self);
-  return stay;
+  GstClockTime age = (GstClockTime) (g_get_monotonic_time () - frame->entered) * GST_USECOND;
+  GstClockTime now = gst_element_get_current_running_time (GST_ELEMENT (self));
+  if (age + duration >= latency)
+    return FALSE;
+  return !GST_CLOCK_TIME_IS_VALID (now) || !GST_CLOCK_TIME_IS_VALID (frame->running) ||
+         now < frame->running + upstream + latency + duration;
 }
 
 /* Pushes the frames that need not wait any more. */
@@ -116,8 +126,7 @@ static GstFlowReturn
 push_ready (GstDeimDetect *self)
 {
   GstFlowReturn flow = collect_finished (self);
-  gint64 latest = g_get_monotonic_time () - get_stay (self);
-  while (flow == GST_FLOW_OK && self->pending > 0 && !is_unfinished (oldest (self)) && oldest (self)->entered <= latest)
+  while (flow == GST_FLOW_OK && self->pending > 0 && !is_unfinished (oldest (self)) && !is_early (self, oldest (self)))
     flow = push_oldest (self);
   return flow;
 }
@@ -319,10 +328,12 @@ gst_deim_flow_enter (GstDeimDetect *self, GstBuffer *buffer)
     gst_buffer_unref (buffer);
     return flow;
   }
+  const GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
   GstDeimPending *frame = nth (self, self->pending);
   *frame = (GstDeimPending){ .buffer = buffer,
                              .frame = self->next_frame++,
                              .skip = choose_skip (self, buffer),
+                             .running = gst_deim_running_time (segment, GST_BUFFER_PTS (buffer)),
                              .entered = g_get_monotonic_time () };
   GST_OBJECT_LOCK (self);
   self->counts.frames++;
