@@ -53,6 +53,7 @@ typedef struct {
   gdouble seconds;
   guint arrived, shown;
   gdouble entry_ms, mean_ms, worst_ms;
+  gdouble latency_ms; /* that the pipeline announces */
   guint64 inferred;
   glong rss_kib;
 } Line;
@@ -266,13 +267,14 @@ test_slow_network (void)
   for (guint i = 0; i < lines; i++) {
     told += listen (pipeline, detect, LINE);
     line[i] = read_watch (&watch, detect, &since);
+    line[i].latency_ms = get_latency_ms (pipeline);
     g_print (
         "# %3u s: %.2f frames a second arrive, %.2f are shown in time, %.2f are inferred; from the network to the "
         "detector %.0f ms, to the sink %.0f ms and at most %.0f ms; latency %.0f ms, of it the detector's %.0f ms; "
         "%ld MiB\n",
         (i + 1) * LINE, line[i].arrived / line[i].seconds, line[i].shown / line[i].seconds,
         (gdouble) (line[i].inferred - inferred) / line[i].seconds, line[i].entry_ms, line[i].mean_ms, line[i].worst_ms,
-        get_latency_ms (pipeline), (gdouble) get_stat (detect, "latency") / GST_MSECOND, line[i].rss_kib / 1024);
+        line[i].latency_ms, (gdouble) get_stat (detect, "latency") / GST_MSECOND, line[i].rss_kib / 1024);
     inferred = line[i].inferred;
     shown += line[i].shown;
   }
@@ -298,8 +300,11 @@ test_slow_network (void)
   g_assert_cmpuint (told, >=, late + overload);
   /* Nothing piles up: not frames, whose wait would grow, and not memory. */
   g_assert_cmpfloat (line[lines - 1].mean_ms, <, 2 * line[0].mean_ms + 100);
-  g_assert_cmpfloat (line[lines - 1].worst_ms, <, 3000);
-  g_assert_cmpfloat (window.lag_ms, <, 3000);
+  /* How much is announced depends on how slow an inference is here; frames may be late once by as much. */
+  gdouble announced = MAX (line[lines - 2].latency_ms, line[lines - 1].latency_ms);
+  g_assert_cmpfloat (line[lines - 1].latency_ms, <, 2 * line[0].latency_ms + 100);
+  g_assert_cmpfloat (line[lines - 1].worst_ms, <, 2 * announced + 500);
+  g_assert_cmpfloat (window.lag_ms, <, 2 * announced + 500);
   if (lines > 6)
     g_assert_cmpint (line[lines - 1].rss_kib, <, line[lines / 3].rss_kib + 16 * 1024);
 }
