@@ -311,7 +311,7 @@ deim_training_new (DeimDevice *device, const DeimArch *arch, const DeimParamSour
   self->parameters = g_array_new (FALSE, TRUE, sizeof (Parameter));
   self->by_name = g_hash_table_new (g_str_hash, g_str_equal);
   DeimGraph *graph = deim_network_build_training (arch, source, options->batch, options->height, options->width,
-                                                  options->denoising, &self->io, error);
+                                                  options->denoising, options->freeze_norms, &self->io, error);
   if (!graph || !prepare (self, graph, options, error))
     return NULL;
   self->setup_ms = (gdouble) (g_get_monotonic_time () - begin) * 1e-3;

@@ -31,7 +31,8 @@ typedef struct {
    * belong to group 0. Not asked for running averages, which always go on. */
   gint (*group) (const gchar *name, gpointer data);
   gpointer group_data;
-  gboolean timestamps; /* measure dispatches, for deim_training_get_profile() */
+  gboolean freeze_norms; /* BatchNorm goes by its running averages and stays as it is */
+  gboolean timestamps;   /* measure dispatches, for deim_training_get_profile() */
 } DeimTrainingOptions;
 
 /*

@@ -37,8 +37,8 @@ result () { # STATUS NAME
   if [ "$1" -eq 0 ]; then echo "ok $n $2"; else echo "not ok $n $2"; fi
 }
 
-"$deim" train --data "$dir" --model "$model" --output "$dir/run" --epochs 80 --batch 6 --lr 1e-3 --lr-end 0.05 --light \
-  --denoising 30 --evaluate 20 >"$dir/log" 2>&1
+"$deim" train --data "$dir" --model "$model" --output "$dir/run" --epochs 60 --batch 6 --lr 5e-4 --lr-end 0.1 --light \
+  --freeze-norms --denoising 30 --evaluate 20 >"$dir/log" 2>&1
 status=$?
 sed 's/^/# /' "$dir/log"
 result $status "trained"

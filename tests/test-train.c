@@ -252,6 +252,7 @@ test_classes (void)
   options.model = from;
   options.epochs = 1;
   options.lr = 1e-12;
+  options.freeze_norms = TRUE;
   g_assert_true (deim_train (device, &options, &finished, &error));
   g_assert_no_error (error);
   g_assert_nonnull (strstr (seen.said->str, "the checkpoint has 80 classes and the data set 6: 9 tensors"));
@@ -265,6 +266,13 @@ test_classes (void)
   g_autoptr (DeimCheckpoint) old = deim_checkpoint_open (from, &error);
   g_autoptr (DeimCheckpoint) new = deim_checkpoint_open (best, &error);
   g_assert_no_error (error);
+  static const gchar *const norms[] = { "backbone.stem.stem1.bn.running_var", "encoder.bi_fusion.cv.norm.running_mean",
+                                        "encoder.bi_fusion.cv.norm.weight" };
+  for (guint i = 0; i < G_N_ELEMENTS (norms); i++) {
+    const DeimCheckpointTensor *was = deim_checkpoint_lookup (old, norms[i]),
+                               *is = deim_checkpoint_lookup (new, norms[i]);
+    g_assert_cmpmem (was->data, was->n_elements * 4, is->data, is->n_elements * 4);
+  }
   const gchar *name = "decoder.dec_bbox_head.1.layers.0.weight";
   const DeimCheckpointTensor *a = deim_checkpoint_lookup (old, name), *b = deim_checkpoint_lookup (new, name);
   for (gsize i = 0; i < a->n_elements; i++) {
@@ -339,6 +347,9 @@ test_refused (void)
   assert_refused (&options, DEIM_ERROR_SETTINGS,
                   "there is no checkpoint \"deimv3_atto\", and \"deimv3_atto\" is no known");
   options.model = "deimv2_atto";
+  options.freeze_norms = TRUE;
+  assert_refused (&options, DEIM_ERROR_SETTINGS, "no statistics to keep");
+  options.freeze_norms = FALSE;
   options.data = folder;
   assert_refused (&options, DEIM_ERROR_NOT_FOUND, "holds no annotations in COCO format");
   options.data = data;

@@ -20,7 +20,7 @@ typedef struct {
   gint epochs, batch, denoising, evaluate, threads;
   gint64 seed;
   gdouble lr, lr_end, mosaic, mixup;
-  gboolean resume, light, profile;
+  gboolean resume, freeze_norms, light, profile;
 } Options;
 
 static void
@@ -190,6 +190,7 @@ train (const Options *options, guint height, guint width)
     .lr_end = options->lr_end,
     .denoising = (guint) options->denoising,
     .vfl = g_strcmp0 (options->loss, "vfl") == 0,
+    .freeze_norms = options->freeze_norms,
     .light = options->light,
     .mosaic = options->mosaic,
     .mixup = options->mixup,
@@ -244,6 +245,8 @@ run (gchar **argv)
       "Share of it that is left in the end (default: the recipe's)", "X" },
     { "denoising", 0, 0, G_OPTION_ARG_INT, &options.denoising, "Denoising queries, positive ones (default: 100)", "N" },
     { "loss", 0, 0, G_OPTION_ARG_STRING, &options.loss, "Of classes: mal or vfl (default: mal)", "NAME" },
+    { "freeze-norms", 0, 0, G_OPTION_ARG_NONE, &options.freeze_norms,
+      "BatchNorm stays as it is in the checkpoint: for few pictures, or small batches", NULL },
     { "light", 0, 0, G_OPTION_ARG_NONE, &options.light, "Flip pictures, and leave out all other augmentation", NULL },
     { "mosaic", 0, 0, G_OPTION_ARG_DOUBLE, &options.mosaic, "Its probability (default: the recipe's)", "P" },
     { "mixup", 0, 0, G_OPTION_ARG_DOUBLE, &options.mixup, "Its probability (default: the recipe's)", "P" },

@@ -194,7 +194,7 @@ deim_initial_checkpoint (const DeimArch *arch, const DeimInitialOptions *options
   DeimTrainingOutputs outputs;
   /* One denoising query, so that the classes of denoising queries are asked for, too. */
   g_autoptr (DeimGraph) graph =
-      deim_network_build_training (arch, &source, 1, options->height, options->width, 1, &outputs, error);
+      deim_network_build_training (arch, &source, 1, options->height, options->width, 1, FALSE, &outputs, error);
 
   if (!graph)
     return NULL;

@@ -80,6 +80,7 @@ make_trainee (DeimTrainRun *t, GError **error)
     .width = options->width,
     .denoising = 2 * options->denoising, /* each positive has a negative */
     .seed = options->seed,
+    .freeze_norms = options->freeze_norms,
     .timestamps = t->watcher->profile != NULL,
   };
   t->trainee = deim_trainee_new (t->device, &made, error);
@@ -171,13 +172,13 @@ describe_settings (const DeimTrainRun *t)
                             g_array_index (t->training->coco->categories, DeimCocoCategory, i).name);
   return g_strdup_printf ("model %s\nclasses %s\npictures %u with %u objects\nvalidation %u pictures\nepochs %u\n"
                           "batch %u\nlearning-rate %.9g to %.9g\ndenoising %u\nloss %s\n"
-                          "augmentation %s, mosaic %g, mixup %g\n"
+                          "augmentation %s, mosaic %g, mixup %g\nnorms %s\n"
                           "evaluation every %u epochs\nseed %" G_GUINT64_FORMAT,
                           spec, classes->str, deim_dataset_n_pictures (t->training), t->training->coco->objects->len,
                           t->validation ? deim_dataset_n_pictures (t->validation) : 0, t->recipe.epochs, options->batch,
                           t->lr, t->lr * t->recipe.lr_gamma, options->denoising, options->vfl ? "VFL" : "MAL",
-                          options->light ? "light" : "recipe", augment->mosaic, augment->mixup, options->evaluate,
-                          options->seed);
+                          options->light ? "light" : "recipe", augment->mosaic, augment->mixup,
+                          options->freeze_norms ? "frozen" : "trained", options->evaluate, options->seed);
 }
 
 /* Goes on where another process was, if there was one. */

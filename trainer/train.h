@@ -43,13 +43,13 @@ typedef struct {
   gboolean resume;     /* go on with what is in @output; else a training there is an error */
   guint epochs;        /* 0: the recipe's */
   guint batch;
-  guint height, width; /* 0: the model's */
-  gdouble lr;          /* 0: the recipe's */
-  gdouble lr_end;      /* share of it in the end; negative: the recipe's */
-  guint denoising;     /* positives per picture, about; 0: none */
-  gboolean vfl;        /* VFL in place of MAL */
-  gboolean
-      light; /* flip alone, in place of the recipe's augmentation; nor are the best weights taken up where that ends */
+  guint height, width;   /* 0: the model's */
+  gdouble lr;            /* 0: the recipe's */
+  gdouble lr_end;        /* share of it in the end; negative: the recipe's */
+  guint denoising;       /* positives per picture, about; 0: none */
+  gboolean vfl;          /* VFL in place of MAL */
+  gboolean freeze_norms; /* BatchNorm stays as it is in the checkpoint */
+  gboolean light; /* flip alone, not the recipe's augmentation; no best weights are taken up where that would end */
   gdouble mosaic; /* probability; negative: the recipe's */
   gdouble mixup;  /* likewise */
   guint evaluate; /* every so many epochs, and after the last; >= 1 */

@@ -70,6 +70,12 @@ make_base (DeimTrainee *self, const DeimTraineeOptions *options, GError **error)
 
   if (!find_arch (options->model, &self->arch, &loaded, error))
     return NULL;
+  if (options->freeze_norms && !loaded) {
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
+                 "%s is an architecture, whose norms have no statistics to keep; train them, or give a checkpoint",
+                 options->model);
+    return NULL;
+  }
   DeimArch old = self->arch;
   self->arch.decoder.classes = (gint) g_strv_length ((gchar **) options->labels);
   self->arch.input_height = options->height ? (gint) options->height : self->arch.input_height;
@@ -110,6 +116,7 @@ deim_trainee_new (DeimDevice *device, const DeimTraineeOptions *options, GError 
     .height = (guint) self->arch.input_height,
     .width = (guint) self->arch.input_width,
     .denoising = options->denoising,
+    .freeze_norms = options->freeze_norms,
     .timestamps = options->timestamps,
     .group = group_of,
     .group_data = deim_model_get_checkpoint (self->base),

@@ -17,7 +17,8 @@ typedef struct {
   guint height, width; /* of the input; 0: the model's */
   guint denoising;     /* queries for it, 0: none */
   guint64 seed;
-  gboolean timestamps; /* for deim_training_get_profile() */
+  gboolean freeze_norms; /* BatchNorm stays as it is in the checkpoint */
+  gboolean timestamps;   /* for deim_training_get_profile() */
 } DeimTraineeOptions;
 
 typedef struct _DeimTrainee DeimTrainee;

@@ -156,7 +156,8 @@ check_training (const DeimArch *arch, guint denoising, GError **error)
 
 DeimGraph *
 deim_network_build_training (const DeimArch *arch, const DeimParamSource *source, guint batch, guint height,
-                             guint width, guint denoising, DeimTrainingOutputs *ret_outputs, GError **error)
+                             guint width, guint denoising, gboolean freeze_norms, DeimTrainingOutputs *ret_outputs,
+                             GError **error)
 {
   if (!check_batch (batch, error) || !deim_network_check_size (arch, height, width, error) ||
       !check_training (arch, denoising, error))
@@ -166,9 +167,10 @@ deim_network_build_training (const DeimArch *arch, const DeimParamSource *source
   DeimTrainingOutputs outputs = { .denoising = (gint) denoising };
   DeimTensor *maps[DEIM_MAX_LEVELS] = { NULL }, *fused[DEIM_MAX_LEVELS] = { NULL };
   outputs.input = deim_input (graph, "input", (DeimShape){ b.batch, 3, b.height, b.width });
-  deim_graph_set_training (graph, arch->backbone.frozen ? DEIM_TRAIN_ALL_BUT_NORMS : DEIM_TRAIN_ALL);
+  DeimTrainMode mode = freeze_norms ? DEIM_TRAIN_ALL_BUT_NORMS : DEIM_TRAIN_ALL;
+  deim_graph_set_training (graph, arch->backbone.frozen ? DEIM_TRAIN_ALL_BUT_NORMS : mode);
   backbone (&b, outputs.input, maps);
-  deim_graph_set_training (graph, DEIM_TRAIN_ALL);
+  deim_graph_set_training (graph, mode);
   encoder (&b, maps, fused);
   decoder (&b, fused, &(DeimDecoderOutputs){ .training = &outputs }, &outputs.tokens, &outputs.token_divide);
   if (!deim_graph_finish (graph, error))

@@ -50,12 +50,14 @@ DeimGraph *deim_network_build (const DeimArch *arch, const DeimParamSource *sour
 
 /*
  * The same for training, with @denoising queries beside the selected ones. Parameters are plain and trained, but for
- * those that the official code freezes (a frozen backbone's norms and stem); no results are marked. Also reads
- * "decoder.denoising_class_embed.weight", if there are denoising queries, and the layers behind the last that
- * evaluation runs. DEIM_ERROR_UNSUPPORTED where those are wider.
+ * those that the official code freezes (a frozen backbone's norms and stem) and, with @freeze_norms, all BatchNorm,
+ * which then goes by its running averages; no results are marked. Also reads "decoder.denoising_class_embed.weight", if
+ * there are denoising queries, and the layers behind the last that evaluation runs. DEIM_ERROR_UNSUPPORTED where those
+ * are wider.
  */
 DeimGraph *deim_network_build_training (const DeimArch *arch, const DeimParamSource *source, guint batch, guint height,
-                                        guint width, guint denoising, DeimTrainingOutputs *ret_outputs, GError **error);
+                                        guint width, guint denoising, gboolean freeze_norms,
+                                        DeimTrainingOutputs *ret_outputs, GError **error);
 
 /* The parameter that is trained for @name: itself, but for copies of a shared head, for which it is the first one's.
  * Free with g_free(). */
