@@ -52,7 +52,8 @@ dispatch (DeimOptimiser *self, const gchar *shader, const DeimSlot *slots, guint
                           .required_subgroup_size = policy->subgroup_size };
   for (guint i = 0; i < n; i++)
     key.slots[i] = texel && i < reads ? DEIM_SLOT_TEXEL : DEIM_SLOT_STORAGE;
-  memcpy (key.spec + 4, spec, n_spec * sizeof *spec);
+  if (n_spec)
+    memcpy (key.spec + 4, spec, n_spec * sizeof *spec);
   const DeimPipeline *pipeline = deim_gpu_get_pipeline (self->gpu, &key, error);
   const guint32 size[3] = { groups, 1, 1 };
   return pipeline && deim_commands_dispatch (self->commands, pipeline, &key, slots, push, size, error);
