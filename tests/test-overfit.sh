@@ -37,7 +37,7 @@ result () { # STATUS NAME
   if [ "$1" -eq 0 ]; then echo "ok $n $2"; else echo "not ok $n $2"; fi
 }
 
-"$deim" train --data "$dir" --model "$model" --output "$dir/run" --epochs 60 --batch 6 --lr 5e-4 --lr-end 0.1 --light \
+"$deim" train --data "$dir" --model "$model" --output "$dir/run" --epochs 40 --batch 6 --lr 5e-4 --lr-end 0.1 --light \
   --freeze-norms --denoising 30 --evaluate 20 >"$dir/log" 2>&1
 status=$?
 sed 's/^/# /' "$dir/log"
