@@ -83,6 +83,23 @@ make_onnx_node (GByteArray *graph, const gchar *op, const gchar *name, const gch
   make_message (graph, 1, node);
 }
 
+void
+make_onnx_odd_node (GByteArray *graph, const gchar *op, const gchar *name, const gchar *domain, const gchar *attribute,
+                    const gchar *text, gint64 number)
+{
+  GByteArray *node = g_byte_array_new (), *field = g_byte_array_new ();
+  make_text (field, 1, attribute);
+  if (text)
+    make_text (field, 4, text);
+  else
+    make_number (field, 3, (guint64) number);
+  make_text (node, 3, name);
+  make_text (node, 4, op);
+  make_message (node, 5, field);
+  make_text (node, 7, domain);
+  make_message (graph, 1, node);
+}
+
 GBytes *
 make_onnx (GByteArray *graph)
 {
@@ -111,6 +128,8 @@ make_small_onnx (void)
     make_onnx_tensor (graph, weight, 2, (gint64[]){ 2, 2 }, values + i);
     make_onnx_tensor (graph, bias, 1, (gint64[]){ 2 }, values + i);
   }
+  make_onnx_node (graph, "TopK", "/model/decoder/TopK", "top", "s", "k", NULL);
+  make_onnx_int (graph, "k", 300);
   make_onnx_tensor (graph, "onnx::Conv_1", 4, (gint64[]){ 2, 3, 1, 2 }, values);
   make_onnx_tensor (graph, "onnx::Conv_2", 1, (gint64[]){ 2 }, values + 3);
   make_onnx_tensor (graph, "onnx::MatMul_3", 2, (gint64[]){ 2, 3 }, values);

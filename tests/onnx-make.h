@@ -18,11 +18,14 @@ void make_onnx_int (GByteArray *graph, const gchar *name, gint64 value);
 /* A node of @graph; inputs follow, then NULL. */
 void make_onnx_node (GByteArray *graph, const gchar *op, const gchar *name, const gchar *output,
                      ...) G_GNUC_NULL_TERMINATED;
+/* A node without inputs, of the operator set @domain, with one attribute: @text, or, where that is NULL, @number. */
+void make_onnx_odd_node (GByteArray *graph, const gchar *op, const gchar *name, const gchar *domain,
+                         const gchar *attribute, const gchar *text, gint64 number);
 /* The model around @graph (transfer full). */
 GBytes *make_onnx (GByteArray *graph);
 
-/* A right file, of no whole network: one convolution, linear layer and attention each, in the right places. Returned is
- * the graph, so that more can be put in. */
+/* A right file, of no whole network: one convolution, linear layer, attention and selection each, in the right places.
+ * Returned is the graph, so that more can be put in. */
 GByteArray *make_small_onnx (void);
 
 /* How an exporter might write a network. */

@@ -165,8 +165,8 @@ test_nodes (void)
     { "Conv", "/model/backbone/stem/stem2/conv/Conv", { "x", "four", "computed" }, "does not fit its kernel" },
     { "Conv", "/model/backbone/stem/stem2/conv/Conv", { "x", "four", "onnx::Add_10" }, "does not fit its kernel" },
     { "Conv", "/model/backbone/stem/mystery/Conv", { "x", "four", "three" }, "no network known here has" },
-    { "Conv", "/model/Conv", { "x", "four", "three" }, "is in no module" },
-    { "MatMul", "/model/MatMul", { "x", "matrix" }, "is in no module" },
+    { "Conv", "/model/Conv", { "x", "four", "three" }, "between the modules" },
+    { "MatMul", "/model/MatMul", { "x", "matrix" }, "between the modules" },
     { "Mul", "/model/decoder/mystery/Mul", { "x", "matrix" }, "belong to no module" },
     { "Mul", "/model/Mul", { "x", "channels" }, "is in no module" },
     { "MatMul", "/model/decoder/enc_score_head/MatMul", { "x", "matrix" }, "two tensors are called" },
@@ -196,6 +196,86 @@ test_nodes (void)
   GByteArray *graph = make_small_onnx ();
   make_onnx_tensor (graph, "model.decoder.pre_bbox_head.layers.0.weight", 2, (gint64[]){ 4, 4 }, zeros);
   assert_refused (make_onnx (graph), "decoder.reg_scale");
+}
+
+/* ----------------------------------------------------------------- operators */
+
+/* Operators that an official export does not have there, or that compute something else than they do in one. */
+static void
+test_operators (void)
+{
+  static const gchar cross[] = "/model/decoder/decoder/layers.0/cross_attn/GridSample";
+  static const struct {
+    const gchar *op, *name, *domain, *attribute, *text;
+    gint64 number;
+    const gchar *words; /* NULL: accepted */
+  } cases[] = {
+    { "Relu", "/model/backbone/act/Relu", "", "x", "", 0, NULL },
+    { "Relu", "/model/backbone/act/Relu", "ai.onnx", "x", "", 0, NULL },
+    { "Relu", "/model/backbone/act/Relu", "com.mine", "x", "", 0, "\"com.mine.Relu\"" },
+    { "Selu", "/model/backbone/act/Selu", "", "x", "", 0, "\"/model/backbone/act/Selu\" has the operator \"Selu\"" },
+    { "Selu", "/model/backbone/act/Selu", "", "x", "", 0,
+      "in the backbone (accepted: arithmetic, shapes, AveragePool, Conv, MaxPool, Pad, Relu)" },
+    { "Sigmoid", "/model/backbone/act/Sigmoid", "", "x", "", 0, "in the backbone" },
+    { "Relu", "/model/encoder/act/Relu", "", "x", "", 0, "in the encoder" },
+    { "Erf", "/model/decoder/act/Erf", "", "x", "", 0, "in the decoder" },
+    { "If", "/model/decoder/If", "", "x", "", 0, "in the decoder" },
+    { "NonMaxSuppression", "/postprocessor/NonMaxSuppression", "", "x", "", 0, "behind the network" },
+    { "Relu", "Relu_17", "", "x", "", 0, "behind the network" },
+    { "Relu", "/model/Relu", "", "x", "", 0, "between the modules (accepted: arithmetic, shapes):" },
+    { "Sigmoid", "/Sigmoid", "", "x", "", 0, NULL }, /* the postprocessor of others */
+    { "Cast", "Cast_17", "", "to", NULL, 1, NULL },
+    { "", "/model/decoder/x", "", "x", "", 0, "the operator \"\"" },
+    { "GridSample", cross, "", "mode", "bilinear", 0, NULL },
+    { "GridSample", cross, "", "mode", "linear", 0, NULL },
+    { "GridSample", cross, "", "mode", "bicubic", 0, "mode \"bicubic\", of which only \"bilinear\"" },
+    { "GridSample", cross, "", "mode", "nearest", 0, "mode \"nearest\"" },
+    { "GridSample", cross, "", "mode", "", 0, "mode \"\"" },
+    { "GridSample", cross, "", "mode", "bilinear\n", 0, "mode" },
+    { "GridSample", cross, "", "mode", NULL, 0, "mode \"0\"" },
+    { "GridSample", cross, "", "padding_mode", "zeros", 0, NULL },
+    { "GridSample", cross, "", "padding_mode", "border", 0, "padding_mode \"border\"" },
+    { "GridSample", cross, "", "align_corners", NULL, 0, NULL },
+    { "GridSample", cross, "", "align_corners", NULL, 1, "align_corners \"1\", of which only \"0\"" },
+    { "GridSample", "/model/encoder/GridSample", "", "mode", "bilinear", 0, "in the encoder" },
+    { "Gelu", "/model/encoder/Gelu", "", "approximate", "none", 0, NULL },
+    { "Gelu", "/model/encoder/Gelu", "", "approximate", "tanh", 0, "approximate \"tanh\"" },
+    { "Resize", "/model/encoder/Resize", "", "mode", "nearest", 0, NULL },
+    { "Resize", "/model/encoder/Resize", "", "mode", "linear", 0, "mode \"linear\"" },
+    { "Pad", "/model/backbone/Pad", "", "mode", "reflect", 0, "mode \"reflect\"" },
+    { "TopK", "/model/decoder/TopK_1", "", "largest", NULL, 1, NULL },
+    { "TopK", "/model/decoder/TopK_1", "", "largest", NULL, 0, "largest \"0\"" },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    GByteArray *graph = make_small_onnx ();
+    make_onnx_odd_node (graph, cases[i].op, cases[i].name, cases[i].domain, cases[i].attribute, cases[i].text,
+                        cases[i].number);
+    if (cases[i].words) {
+      assert_refused (make_onnx (graph), cases[i].words);
+      continue;
+    }
+    g_autoptr (GBytes) bytes = make_onnx (graph);
+    g_autoptr (GError) error = NULL;
+    g_autoptr (DeimCheckpoint) checkpoint = deim_checkpoint_parse (bytes, "right", &error);
+    g_assert_no_error (error);
+    g_assert_nonnull (checkpoint);
+  }
+}
+
+/* Without TopK, or with that of the postprocessor only. */
+static void
+test_selection (void)
+{
+  for (guint post = 0; post < 2; post++) {
+    GByteArray *graph = g_byte_array_new ();
+    static const gfloat zeros[4];
+    make_onnx_node (graph, "Relu", "/model/backbone/Relu", "r", "images", NULL);
+    make_onnx_node (graph, "MatMul", "/model/decoder/enc_output/proj/MatMul", "m", "r", "matrix", NULL);
+    make_onnx_tensor (graph, "matrix", 2, (gint64[]){ 2, 2 }, zeros);
+    if (post)
+      make_onnx_node (graph, "TopK", "/postprocessor/TopK", "t", "m", "k", NULL);
+    assert_refused (make_onnx (graph), "no TopK in /model/decoder");
+  }
 }
 
 /* ------------------------------------------------------------- bent, and bombs */
@@ -307,6 +387,8 @@ main (int argc, char **argv)
   g_test_add_func ("/onnx-hostile/tensors", test_tensors);
   g_test_add_func ("/onnx-hostile/lists", test_lists);
   g_test_add_func ("/onnx-hostile/nodes", test_nodes);
+  g_test_add_func ("/onnx-hostile/operators", test_operators);
+  g_test_add_func ("/onnx-hostile/selection", test_selection);
   g_test_add_func ("/onnx-hostile/bent", test_bent);
   g_test_add_func ("/onnx-hostile/empty-messages", test_empty_messages);
   g_test_add_func ("/onnx-hostile/deep", test_deep);

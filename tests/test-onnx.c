@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/error.h"
 #include "engine/formats/npy.h"
 #include "engine/formats/onnx.h"
 #include "engine/graph/op.h"
@@ -203,6 +204,46 @@ test_real_femto (void)
   g_assert_cmpuint (info->input_width, ==, 416);
 }
 
+/* Another network with the same tensors must not pass for the published one: words of the file exchanged for others of
+ * the same length. */
+static void
+test_real_changed (void)
+{
+  static const struct {
+    const gchar *from, *to, *words;
+  } cases[] = {
+    { "Relu", "Selu", "/Selu\" has the operator \"Selu\", which is not accepted in the backbone" },
+    { "bilinear", "bicubicx", "GridSample with mode \"bicubicx\", of which only \"bilinear\"" },
+    { "zeros", "edges", "GridSample with padding_mode \"edges\"" },
+    { "Sigmoid", "HardSig", "/HardSig\" has the operator \"HardSig\", which is not accepted in the encoder" },
+    { "TopK", "TopX", "/model/decoder/TopX\" has the operator \"TopX\"" },
+    { "MaxPool", "LpPoolx", "has the operator \"LpPoolx\"" },
+    { "nearest", "cubicxx", "Resize with mode \"cubicxx\"" },
+  };
+  g_autofree gchar *path = real_file ("real/onnx/deimv2_hgnetv2_#_coco.onnx", "atto");
+  gsize size;
+  g_autofree gchar *file = NULL;
+  if (!path)
+    return;
+  g_assert_true (g_file_get_contents (path, &file, &size, NULL));
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    gchar *changed = g_memdup2 (file, size);
+    gsize length = strlen (cases[i].from);
+    guint n = 0;
+    for (gchar *at; (at = memmem (changed, size, cases[i].from, length)); n++)
+      memcpy (at, cases[i].to, length);
+    g_assert_cmpuint (n, >, 0);
+    g_autoptr (GBytes) bytes = g_bytes_new_take (changed, size);
+    g_autoptr (GError) error = NULL;
+    g_autoptr (DeimCheckpoint) checkpoint = deim_checkpoint_parse (bytes, "changed", &error);
+    g_assert_null (checkpoint);
+    g_assert_error (error, DEIM_ERROR, DEIM_ERROR_FORMAT);
+    g_test_message ("%s", error->message);
+    if (!strstr (error->message, cases[i].words))
+      g_error ("\"%s\" is not in \"%s\"", cases[i].words, error->message);
+  }
+}
+
 /* ------------------------------------------------------- the other networks */
 
 static const struct {
@@ -310,6 +351,7 @@ main (gint argc, gchar **argv)
   g_test_add_data_func ("/onnx/real/femto-tensors", "femto", test_real_tensors);
   g_test_add_func ("/onnx/real/atto-network", test_real_network);
   g_test_add_func ("/onnx/real/femto", test_real_femto);
+  g_test_add_func ("/onnx/real/changed", test_real_changed);
   for (gsize i = 0; i < G_N_ELEMENTS (exports); i++) {
     g_autofree gchar *path = g_strdup_printf ("/onnx/exports/%s-%u", exports[i].model, exports[i].style);
     g_test_add_data_func (path, GSIZE_TO_POINTER (i), test_export);

@@ -240,10 +240,13 @@ deim_onnx_read (GBytes *bytes, const gchar *name, GError **error)
     return NULL;
   g_autoptr (DeimCheckpoint) checkpoint = deim_checkpoint_new ();
   DeimOnnxReader reader = { graph, checkpoint, name, 4 * g_bytes_get_size (bytes) + (1 << 16) };
+  if (!deim_onnx_check_operators (&reader, error))
+    return NULL;
   for (guint i = 0; i < graph->nodes->len; i++)
     if (!read_node (&reader, i, error))
       return NULL;
-  if (!read_named (&reader, error) || !check_leftovers (&reader, error) || !finish_heads (&reader, error))
+  if (!read_named (&reader, error) || !check_leftovers (&reader, error) || !finish_heads (&reader, error) ||
+      !deim_onnx_check_selection (&reader, error))
     return NULL;
   if (has (&reader, "decoder.pre_bbox_head.layers.#.weight", 0) &&
       !deim_checkpoint_lookup (checkpoint, "decoder.reg_scale")) {

@@ -96,6 +96,13 @@ gboolean deim_onnx_emit_fill (DeimOnnxReader *reader, const gchar *module, const
 /* See deim_checkpoint_get_operators(). Free with g_free(). */
 gchar *deim_onnx_read_operators (const DeimOnnxReader *reader);
 
+/* ----------------------------------------------------------- onnx-check.c */
+
+/* Whether all nodes have operators that an official export may have there, with attributes that mean the same. */
+gboolean deim_onnx_check_operators (const DeimOnnxReader *reader, GError **error);
+/* Whether the decoder selects its queries. */
+gboolean deim_onnx_check_selection (const DeimOnnxReader *reader, GError **error);
+
 /* --------------------------------------------------------- onnx-weights.c */
 
 /* What is added to the result of @node, if it is a constant. */
