@@ -156,11 +156,11 @@ vulkan_run (gpointer session, const DeimFeed *feeds, guint n_feeds, gfloat **ret
 /* ------------------------------------------------------------------- table */
 
 static const ParityBackend backends[] = {
-  { "reference", reference_open, reference_run, reference_close },
-  { "fused", fused_open, reference_run, reference_close },
-  { "vulkan", vulkan_open, vulkan_run, vulkan_close },
-  { "vulkan-taps", vulkan_taps_open, vulkan_run, vulkan_close },
-  { "vulkan-fp16", vulkan_fp16_open, vulkan_run, vulkan_close },
+  { "reference", TRUE, reference_open, reference_run, reference_close },
+  { "fused", FALSE, fused_open, reference_run, reference_close },
+  { "vulkan", FALSE, vulkan_open, vulkan_run, vulkan_close },
+  { "vulkan-taps", TRUE, vulkan_taps_open, vulkan_run, vulkan_close },
+  { "vulkan-fp16", FALSE, vulkan_fp16_open, vulkan_run, vulkan_close },
 };
 
 const ParityBackend *

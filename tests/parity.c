@@ -11,15 +11,27 @@
  * Tolerances are those of the golden READMEs: ten times what float32 does to the same network, and at least these. A
  * rounded coordinate of discrete sampling may fall on the other side, which moves single queries far and, through
  * self-attention, all others a little: there 95 % of the rows must be within the second pair where the golden float32
- * and float64 runs differ by a coordinate, within the usual limit where they do not, and all must be numbers.
+ * and float64 runs differ by a coordinate, within the usual limit where they do not, and all must be numbers; and the
+ * median, which such a query hardly moves, must be within the third pair. The README asks for that of logits, in most
+ * cases; here it holds in 11 of the 12 of the six discrete sets (5.4e-5 at most; boxes 2.3e-6). In the twelfth, the
+ * noise picture of rtdetrv2_r50_dsp, queries that move by 1.5 move the median by 7.8e-4 (boxes 2.3e-5): for that set it
+ * must be within what the README tells of float32 against float64 where that is worst, 1.4e-3. Of boxes it says
+ * nothing: a tenth of the logits' limit, as in the second pair.
  */
-#define FLOOR_LOGITS    2e-4
-#define FLOOR_BOXES     2e-5
-#define DISCRETE_LOGITS 5e-3
-#define DISCRETE_BOXES  5e-4
+#define FLOOR_LOGITS           2e-4
+#define FLOOR_BOXES            2e-5
+#define DISCRETE_LOGITS        5e-3
+#define DISCRETE_BOXES         5e-4
+#define DISCRETE_LOGITS_MEDIAN 1e-4
+#define DISCRETE_BOXES_MEDIAN  1e-5
+#define MOVED_SET              "rtdetrv2_r50_dsp_"
+#define MOVED                  14 /* times as much */
 
 /* Of a tap's mean and standard deviation: what its samples may differ by where float32 itself does nothing to them. */
 #define FLOOR_TAP 2e-5
+/* Taps of which every sample lies in a token that was not selected: that can be one, the box head that the official
+ * code runs over all tokens. */
+#define MAX_UNMATCHED 1
 /* Samples of a tap that discrete sampling may have moved. */
 #define DISCRETE_SAMPLES 0.05
 
@@ -136,7 +148,7 @@ compare_doubles (gconstpointer a, gconstpointer b)
  */
 static gdouble
 compare_rows (const Case *c, const gfloat *golden, const gint32 *rows, guint n, guint width, const gfloat *ours,
-              gdouble *ret_95)
+              gdouble *ret_95, gdouble *ret_median)
 {
   g_autofree gdouble *worst = g_new0 (gdouble, n);
   for (guint i = 0; i < n; i++)
@@ -148,6 +160,7 @@ compare_rows (const Case *c, const gfloat *golden, const gint32 *rows, guint n, 
     }
   qsort (worst, n, sizeof *worst, compare_doubles);
   *ret_95 = worst[(guint) (0.95 * (n - 1))];
+  *ret_median = worst[(n - 1) / 2];
   return worst[n - 1];
 }
 
@@ -170,8 +183,9 @@ compare_queries (const Case *c, const gfloat *logits, const gfloat *boxes, Parit
   result->queries = c->q;
   result->rows = (guint) n_logits / c->classes;
   g_assert_true (!rows || n_rows == result->rows);
-  result->logits = compare_rows (c, golden_logits, rows, result->rows, c->classes, logits, &result->logits_95);
-  result->boxes = compare_rows (c, golden_boxes, NULL, c->q, 4, boxes, &result->boxes_95);
+  result->logits = compare_rows (c, golden_logits, rows, result->rows, c->classes, logits, &result->logits_95,
+                                 &result->logits_median);
+  result->boxes = compare_rows (c, golden_boxes, NULL, c->q, 4, boxes, &result->boxes_95, &result->boxes_median);
 
   result->compared = TRUE;
   result->logits_limit = MAX (10 * parity_noise (c->set, c->json, "logits"), FLOOR_LOGITS);
@@ -180,8 +194,10 @@ compare_queries (const Case *c, const gfloat *logits, const gfloat *boxes, Parit
     return result->logits <= result->logits_limit && result->boxes <= result->boxes_limit;
   result->logits_limit = MIN (result->logits_limit, DISCRETE_LOGITS);
   result->boxes_limit = MIN (result->boxes_limit, DISCRETE_BOXES);
+  gdouble times = g_str_has_prefix (c->set->name, MOVED_SET) ? MOVED : 1;
   return isfinite (result->logits) && isfinite (result->boxes) && result->logits_95 <= result->logits_limit &&
-         result->boxes_95 <= result->boxes_limit;
+         result->boxes_95 <= result->boxes_limit && result->logits_median <= times * DISCRETE_LOGITS_MEDIAN &&
+         result->boxes_median <= times * DISCRETE_BOXES_MEDIAN;
 }
 
 /* -------------------------------------------------------------------- taps */
@@ -275,10 +291,11 @@ find_taps (DeimGraph *graph, JsonArray *taps)
   return tensors;
 }
 
-/* All taps, in the order of the network. FALSE if the graph lacks one that it should have. */
+/* All taps, in the order of the network. FALSE if the graph lacks one that it should have, or a backend that keeps
+ * them all, or if too many have no sample of a query that both sides have. */
 static gboolean
-compare_taps (const Case *c, DeimTensor *const *tensors, gfloat *const *values, ParityResult *result,
-              gchar **ret_message)
+compare_taps (const Case *c, gboolean keeps_taps, DeimTensor *const *tensors, gfloat *const *values,
+              ParityResult *result, gchar **ret_message)
 {
   JsonArray *taps = json_object_get_array_member (c->json, "taps");
   gboolean discrete = c->arch->decoder.sampling == DEIM_SAMPLE_DISCRETE;
@@ -287,6 +304,10 @@ compare_taps (const Case *c, DeimTensor *const *tensors, gfloat *const *values, 
     const gchar *name = json_object_get_string_member (tap, "name");
     if (!tensors[i] && !is_training_tap (c, name)) {
       *ret_message = g_strdup_printf ("there is no tensor called %s in the graph", name);
+      return FALSE;
+    }
+    if (tensors[i] && !values[i] && keeps_taps) {
+      *ret_message = g_strdup_printf ("%s was not kept", name);
       return FALSE;
     }
     if (!tensors[i] || !values[i]) {
@@ -299,9 +320,17 @@ compare_taps (const Case *c, DeimTensor *const *tensors, gfloat *const *values, 
     if (compare_tap (c, i, tap, tensors[i], values[i], sampled ? DISCRETE_SAMPLES : 0, &result->first_tap))
       result->taps++;
     else
-      result->taps_missing++;
+      result->taps_unmatched++;
     if (sampled)
       break; /* what follows has heard of every pixel that fell on the other side */
+  }
+  if (keeps_taps && result->taps == 0) {
+    *ret_message = g_strdup ("no tap was compared");
+    return FALSE;
+  }
+  if (result->taps_unmatched > MAX_UNMATCHED) {
+    *ret_message = g_strdup_printf ("%u taps have no sample of a selected query", result->taps_unmatched);
+    return FALSE;
   }
   return TRUE;
 }
@@ -331,19 +360,23 @@ check_case (const ParityBackend *backend, gpointer session, Case *c, DeimTensor 
     else
       for (guint i = 0; i < c->q; i++)
         c->rank[i] = MAX (c->rank[i], 0); /* taps before the selection still tell where it went wrong */
-    if (!compare_taps (c, wanted + 3, values + 3, &result, ret_message))
+    if (!compare_taps (c, backend->keeps_taps, wanted + 3, values + 3, &result, ret_message))
       good = FALSE;
-    g_string_append_printf (report, " %s: logits %.1e (limit %.1e) boxes %.1e (%.1e) taps %u", kind, result.logits,
-                            result.logits_limit, result.boxes, result.boxes_limit, result.taps);
+    g_string_append_printf (report, " %s: logits %.1e (limit %.1e) boxes %.1e (%.1e) taps %u, %u unmatched, %u missing",
+                            kind, result.logits, result.logits_limit, result.boxes, result.boxes_limit, result.taps,
+                            result.taps_unmatched, result.taps_missing);
+    if (c->arch->decoder.sampling == DEIM_SAMPLE_DISCRETE)
+      g_string_append_printf (report, " medians %.1e %.1e", result.logits_median, result.boxes_median);
     if (result.first_tap)
       good = FALSE;
     if (!good) {
       g_autofree gchar *before = *ret_message;
       g_autofree gchar *figures =
           result.compared
-              ? g_strdup_printf ("logits off by %.3g (95 %%: %.3g; allowed %.3g), boxes by %.3g (%.3g; %.3g)",
-                                 result.logits, result.logits_95, result.logits_limit, result.boxes, result.boxes_95,
-                                 result.boxes_limit)
+              ? g_strdup_printf (
+                    "logits off by %.3g (95 %%: %.3g; median %.3g; allowed %.3g), boxes by %.3g (%.3g; %.3g; %.3g)",
+                    result.logits, result.logits_95, result.logits_median, result.logits_limit, result.boxes,
+                    result.boxes_95, result.boxes_median, result.boxes_limit)
               : g_strdup ("nothing compared behind the selection");
       *ret_message = g_strdup_printf ("%s image: %s%s%s; first difference at %s", kind, before ? before : "",
                                       before ? "; " : "", figures, result.first_tap ? result.first_tap : "no tap");

@@ -18,6 +18,7 @@
  */
 typedef struct {
   const gchar *name;
+  gboolean keeps_taps; /* run() returns every tensor that is wanted */
   /* Takes @graph over, also on failure. @wanted: what run() is to return; tensors of the graph as it was built. NULL
    * entries are allowed. */
   gpointer (*open) (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, GError **error);
@@ -38,22 +39,25 @@ typedef struct {
   guint rows;                  /* of logits that the set holds; all, but in reduced sets */
   gdouble logits, boxes;       /* largest over all rows */
   gdouble logits_95, boxes_95; /* 95 % of the rows are below */
+  gdouble logits_median, boxes_median;
   gdouble logits_limit, boxes_limit;
-  guint taps, taps_missing;
-  gchar *first_tap; /* the first tap that differs, with figures; NULL: none does */
+  guint taps;           /* compared */
+  guint taps_unmatched; /* of which no sample is of a query that both sides selected */
+  guint taps_missing;   /* of training, or no longer there after fusing */
+  gchar *first_tap;     /* the first tap that differs, with figures; NULL: none does */
 } ParityResult;
 
 void parity_result_clear (ParityResult *result);
 
 /*
- * Recognises the set's architecture from its tensors, builds it, and compares
+ * Recognises the set's architecture (parity_recognise()), builds it, and compares
  * all cases. FALSE with the reason in @ret_message; the message is a report
  * of figures on success, too. @max_cases: 0 for all.
  */
 gboolean parity_check_set (const ParityBackend *backend, const GoldenSet *set, guint max_cases, gchar **ret_message);
 
-/* The graph of the set, from its rule-made weights, recognised from nothing but them; NULL with the reason in
- * @ret_message. */
+/* The graph of the set, from its rule-made weights, as parity_recognise() tells the architecture; NULL with the reason
+ * in @ret_message. */
 DeimGraph *parity_build_set (const GoldenSet *set, DeimArch *ret_arch, DeimNetworkOutputs *ret_outputs,
                              gchar **ret_message);
 
@@ -78,5 +82,9 @@ gchar *parity_take_option (gint *argc, gchar **argv, const gchar *name, gboolean
 typedef void (*ParitySetFunc) (GoldenSet *set);
 void parity_add_sets (const gchar *path, const gchar *prefix, ParitySetFunc func);
 
-/* The arch of a set as its state dict gives it. */
+/*
+ * The arch of a set, from names, shapes and constants of its state dict and a file name, MODEL.pth. Sets of variants
+ * (var..) have what no tensor tells, as discrete sampling: for these the spec of golden_set_spec() is given, as a user
+ * would give --arch, and what tensors do tell is still recognised. @notes: may be NULL.
+ */
 gboolean parity_recognise (const GoldenSet *set, DeimArch *ret_arch, DeimNotes *notes, GError **error);
