@@ -2,7 +2,7 @@
 """Makes the small golden sets of this folder from the full ones:  reduce.py GOLDEN_FOLDER
 
 Same form, less of it: the noise picture only, all tokens and boxes, logits of every sixth query, 12 samples of each
-tap, names and shapes of the parameters (their values come from the rule)."""
+tap, names, shapes and checksums of the parameters (their values come from the rule)."""
 import json
 import pathlib
 import struct
@@ -12,6 +12,7 @@ SETS = ("deimv2_atto_320x320_1 deimv2_n_384x640_1 deim_dfine_n_320x320_1 dfine_n
         "rtdetrv2_r18_320x320_1 rtdetr_r18_320x320_1 rtdetrv2_hgl_320x320_1 rtdetr_dla34_320x320_1 "
         "var_n_discrete_320x320_1 var_n_one2many_320x320_1").split()
 SAME_PARAMS = {"dfine_n": "deim_dfine_n", "var_n_discrete": "deim_dfine_n", "var_n_one2many": "deim_dfine_n"}
+SAME_SUMS = {"rtdetrv2_r18": "rtdetrv2_r18_dsp"}  # sampled otherwise, with the same tensors; it has no sums of its own
 KEEP = ("image image_seed topk_boundary_gap logits_maxdiff_f64 boxes_maxdiff_f64").split()
 EVERY = 6
 SAMPLES = 12
@@ -67,12 +68,22 @@ def reduce_params(source, target, model):
         '{"model":"%s","params":[\n%s\n]}\n' % (model, text))
 
 
+def reduce_sums(source, target, model):
+    """CRC-32 of every tensor that the rule makes, one a line; the others are constants, and names of these."""
+    made = {row[0] for row in json.loads((target / "arch" / (model + ".params.json")).read_text())["params"]
+            if row[3] == "rule"}
+    sums = json.loads((source / "arch" / (SAME_SUMS.get(model, model) + ".crc.json")).read_text())
+    lines = ",\n".join('"%s":%d' % (name, value) for name, value in sums.items() if name in made)
+    (target / "arch" / (model + ".crc.json")).write_text("{\n%s\n}\n" % lines)
+
+
 def main():
     source = pathlib.Path(sys.argv[1])
     target = pathlib.Path(__file__).parent
     models = {reduce_set(source, target, name) for name in SETS}
     for model in sorted(models):
         reduce_params(source, target, model)
+        reduce_sums(source, target, model)
 
 
 main()
