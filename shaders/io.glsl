@@ -5,9 +5,9 @@
  * A tensor is NC4HW4: vec4s at [batch][block of 4 channels][position]. Its place in a buffer is a Place; at (p, n, b, i)
  * gives the index of the vec4 of batch entry n, block b, position i.
  *
- * One source serves devices where texel buffers are the fast way to read (Mesa's lavapipe: branch-free, where a storage
- * buffer load loops over the lanes) and devices where storage buffers are (GPUs). DEIM_TEXEL or DEIM_SSBO is defined by
- * the build; kernels use only these macros:
+ * One source serves devices where storage texel buffers are the fast way to read (Mesa's lavapipe: branch-free, where a
+ * storage buffer load loops over the lanes) and devices where storage buffers are (GPUs). DEIM_TEXEL or DEIM_SSBO is
+ * defined by the build; kernels use only these macros:
  *
  *   READ (binding, name)       vec4 name (int index)
  *   READ_RAW (binding, name)   uint name[index], uvec4 name4[index]
@@ -38,10 +38,13 @@ at (Place p, int n, int b, int i)
 
 #ifdef DEIM_TEXEL
 #define READ(B, NAME)                                                                                                  \
-  layout (set = 0, binding = B) uniform samplerBuffer NAME##_texels;                                                   \
+  layout (set = 0, binding = B, rgba32f) readonly uniform imageBuffer NAME##_full;                                     \
+  layout (set = 0, binding = B, rgba16f) readonly uniform imageBuffer NAME##_half;                                     \
   vec4 NAME (int i)                                                                                                    \
   {                                                                                                                    \
-    return texelFetch (NAME##_texels, i);                                                                              \
+    if (IS_HALF (B))                                                                                                   \
+      return imageLoad (NAME##_half, i);                                                                               \
+    return imageLoad (NAME##_full, i);                                                                                 \
   }
 #else
 #define READ(B, NAME)                                                                                                  \

@@ -12,9 +12,9 @@ layout (local_size_x_id = 0) in;
 layout (constant_id = 1) const int REPEATS = 1; /* below 65536: Mesa 22.3's lavapipe stops loops there */
 
 #ifdef DEIM_TEXEL
-layout (set = 0, binding = 0) uniform samplerBuffer a;
-layout (set = 0, binding = 1) uniform samplerBuffer b;
-#define LOAD(X, I) texelFetch (X, I)
+layout (set = 0, binding = 0, rgba32f) readonly uniform imageBuffer a;
+layout (set = 0, binding = 1, rgba32f) readonly uniform imageBuffer b;
+#define LOAD(X, I) imageLoad (X, I)
 #else
 layout (std430, set = 0, binding = 0) readonly buffer A { vec4 a[]; };
 layout (std430, set = 0, binding = 1) readonly buffer B { vec4 b[]; };

@@ -7,16 +7,16 @@
  */
 #ifdef DEIM_TEXEL
 #define READ_WORDS(B, NAME)                                                                                            \
-  layout (set = 0, binding = B) uniform usamplerBuffer NAME##_texels;                                                  \
+  layout (set = 0, binding = B, r32ui) readonly uniform uimageBuffer NAME##_texels;                                    \
   uint NAME (int i)                                                                                                    \
   {                                                                                                                    \
-    return texelFetch (NAME##_texels, i).x;                                                                            \
+    return imageLoad (NAME##_texels, i).x;                                                                             \
   }
 #define READ_WORDS4(B, NAME)                                                                                           \
-  layout (set = 0, binding = B) uniform usamplerBuffer NAME##_texels;                                                  \
+  layout (set = 0, binding = B, rgba32ui) readonly uniform uimageBuffer NAME##_texels;                                 \
   ivec4 NAME (int i)                                                                                                   \
   {                                                                                                                    \
-    return ivec4 (texelFetch (NAME##_texels, i));                                                                      \
+    return ivec4 (imageLoad (NAME##_texels, i));                                                                       \
   }
 #else
 #define READ_WORDS(B, NAME)                                                                                            \

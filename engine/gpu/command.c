@@ -57,7 +57,7 @@ create_pools (DeimCommands *commands, guint max_dispatches, guint timestamps, GE
     /* Any mix of kinds fits. */
     VkDescriptorPoolSize sizes[] = {
       { VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, max_dispatches * DEIM_GPU_MAX_SLOTS },
-      { VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, max_dispatches * DEIM_GPU_MAX_SLOTS },
+      { VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER, max_dispatches * DEIM_GPU_MAX_SLOTS },
     };
     VkDescriptorPoolCreateInfo descriptors = {
       .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
@@ -166,7 +166,7 @@ deim_commands_begin (DeimCommands *commands, GError **error)
   return TRUE;
 }
 
-/* Bytes of a texel; 0 for formats that no kernel of ours reads. All of these are mandatory for uniform texel buffers.
+/* Bytes of a texel; 0 for formats that no kernel of ours reads. All of these are mandatory for storage texel buffers.
  */
 static gsize
 texel_bytes (VkFormat format)
@@ -265,7 +265,7 @@ make_set (DeimCommands *commands, const DeimPipeline *pipeline, const DeimPipeli
     };
     VK (gpu->vk.CreateBufferView (gpu->device, &view, NULL, &views[i]));
     g_array_append_val (commands->views, views[i]);
-    writes[i].descriptorType = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
+    writes[i].descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER;
     writes[i].pTexelBufferView = &views[i];
   }
   gpu->vk.UpdateDescriptorSets (gpu->device, key->n_slots, writes, 0, NULL);

@@ -7,7 +7,7 @@
 #include "gpu.h"
 
 /* What imported buffers are used for. */
-#define DEIM_IMPORT_USAGE (VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT)
+#define DEIM_IMPORT_USAGE (VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT)
 
 struct _DeimGpu {
   gatomicrefcount refs;

@@ -53,7 +53,7 @@ typedef enum {
   DEIM_MEMORY_READBACK, /* written by shaders or copies, read by the host; mapped, coherent, cached where possible */
 } DeimMemoryKind;
 
-/* A buffer with memory of its own. Usable as storage buffer, uniform texel buffer, and transfer source and target. */
+/* A buffer with memory of its own. Usable as storage buffer, storage texel buffer, and transfer source and target. */
 typedef struct {
   VkBuffer buffer;
   VkDeviceMemory memory;
@@ -93,7 +93,7 @@ gboolean deim_gpu_wait_for_dmabuf (DeimGpu *gpu, gint fd, GError **error);
 
 /* ---------------------------------------------------------------- pipelines */
 
-/* Kinds of a shader's bindings, in order of binding number. */
+/* Kinds of a shader's bindings, in order of binding number: storage buffers and storage texel buffers. */
 typedef enum { DEIM_SLOT_STORAGE, DEIM_SLOT_TEXEL } DeimSlotKind;
 
 #define DEIM_GPU_MAX_SLOTS 8

@@ -135,7 +135,7 @@ create_layouts (DeimGpu *gpu, const DeimPipelineKey *key, DeimPipeline *made, GE
   for (guint i = 0; i < key->n_slots; i++)
     bindings[i] = (VkDescriptorSetLayoutBinding){
       .binding = i,
-      .descriptorType = key->slots[i] == DEIM_SLOT_TEXEL ? VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER
+      .descriptorType = key->slots[i] == DEIM_SLOT_TEXEL ? VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER
                                                          : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
       .descriptorCount = 1,
       .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,

@@ -14,7 +14,7 @@
 #define DEIM_MAX_PUSH     32
 
 typedef enum {
-  DEIM_BIND_READ,     /* vec4s: a texel buffer or a storage buffer, by device policy */
+  DEIM_BIND_READ,     /* vec4s: a storage texel buffer or a storage buffer, by device policy */
   DEIM_BIND_READ_RAW, /* 32-bit words of a storage buffer on every device (indices, keys) */
   DEIM_BIND_WRITE,    /* a storage buffer */
 } DeimBindMode;
