@@ -8,9 +8,11 @@
  *
  * Each set runs as fp16 and is compared with the golden results (with our own
  * fp32 where the set is reduced; test-parity has compared that with the golden
- * ones). A set prints one row of the table in docs/precision.md:
+ * ones). A picture prints one row as in the table of docs/precision.md, which has those of the first pictures:
  *
  *     set | logits: median 95 % max | boxes: median 95 % max | best detections found again | tokens, found by itself
+ *
+ * and must not be worse than that row by more than is said below.
  *
  * All but the last two columns are of a network that goes on with the tokens
  * of the golden results: which of two tokens with nearly the same score is
@@ -18,11 +20,12 @@
  * Errors are a query's largest over classes, or over the four numbers of a box
  * (0..1 of the picture). Found: of the ten detections with the best scores, how
  * many are among the fp16 run's 300, of the same token and class, with a score
- * within 0.05. The last two columns are of the network as it runs by itself:
- * how many of its tokens are the golden ones, and how many of the ten
- * detections it finds.
+ * within 0.05 and much the same box. The last two columns are of the network as
+ * it runs by itself: how many of its tokens are the golden ones, and how many
+ * of the ten detections it finds, wherever their boxes are.
  */
 #include "parity.h"
+#include "precision-table.h"
 
 #include <math.h>
 #include <string.h>
@@ -31,12 +34,26 @@
 
 #define MIN_TOKENS 0.97 /* of the golden ones, selected by the network itself too */
 
+/* Of TOP, found by the network itself. Not asserted of a network whose queries start from what is learnt for a rank:
+ * two tokens that change ranks make two other queries (docs/precision.md). */
+#define MIN_ALONE 9
+
 /*
- * How much more fp16 may do to the results than fp32 does, which the golden sets tell (float32 against float64): as
- * many times as its unit roundoff is larger, 2^-11 against 2^-24. Since only storage is fp16, it is far less in fact.
- * Where sampling is discrete a location that crosses a border takes another pixel, so there it holds at the median.
+ * How many times the figures of docs/precision.md an error may be, on the set's first picture, of which they are; that
+ * leaves room for another device's order of sums. No floor is needed: the smallest figures, 0.005 of logits and 0.0001
+ * of boxes, are far above what float32 does. Another picture has no row. At the median and 95 % it must keep the same
+ * limit (measured on the smooth pictures of 15 sets: up to 1.6 times the row), but its largest error, which is one
+ * query's, may be twice that (2.3 times).
  */
-#define MAX_GROWTH 8192
+#define MAX_GROWTH        2
+#define MAX_GROWTH_OTHERS 4 /* of the largest */
+
+/* What a detection that counts as found with the golden tokens shares with the golden box: intersection over union. A
+ * box that is as thin as a pixel may overlap less (0.31 was seen, 0.0019 off) if it is within MAX_GROWTH times the
+ * row's 95 %; where sampling is discrete and a location that crosses a border moves one query, times the row's largest.
+ * By itself the network may have another query, which moves the boxes of all others: there overlaps are not asked for.
+ */
+#define MIN_OVERLAP 0.9
 
 #define TOP    10
 #define LISTED 300
@@ -60,13 +77,15 @@ results_clear (Results *results)
   g_free (results->boxes);
 }
 
+/* Of one picture. */
 typedef struct {
-  GArray *logits, *boxes;            /* gdouble: of every query the largest error, with the golden tokens */
-  guint queries, same;               /* over all pictures; same: selected by the network itself */
-  guint top, top_found;              /* with the golden tokens */
-  guint found_alone;                 /* by the network itself */
-  gdouble logits_noise, boxes_noise; /* of fp32 */
+  const gchar *kind;      /* "noise": the set's first picture, "smooth" */
+  GArray *logits, *boxes; /* gdouble: of every query the largest error, with the golden tokens; sorted */
+  guint queries, same;    /* same: selected by the network itself */
+  guint top_found;        /* of TOP, with the golden tokens */
+  guint found_alone;      /* by the network itself */
   gboolean discrete;
+  gboolean by_rank; /* what a query starts from belongs to its rank */
   gboolean finite;
 } Figures;
 
@@ -194,7 +213,7 @@ count_same_tokens (const Results *expected, const Results *got)
 typedef struct {
   gfloat score;
   gint token;
-  guint label;
+  guint label, query;
 } Found;
 
 static gint
@@ -212,7 +231,7 @@ list_detections (const Results *results, guint n)
   for (guint c = 0; c < results->classes; c++)
     for (guint i = 0; i < results->q; i++) {
       gfloat logit = results->logits[(gsize) c * results->q + i];
-      Found found = { 1.0f / (1.0f + expf (-logit)), results->index[i], c };
+      Found found = { 1.0f / (1.0f + expf (-logit)), results->index[i], c, i };
       g_array_append_val (all, found);
     }
   g_array_sort (all, compare_scores);
@@ -220,9 +239,26 @@ list_detections (const Results *results, guint n)
   return all;
 }
 
-/* How many of the @expected results' TOP best detections are among the best LISTED of @got. */
+static gdouble
+overlap (gdouble a, gdouble a_size, gdouble b, gdouble b_size)
+{
+  return fmax (0, fmin (a + a_size / 2, b + b_size / 2) - fmax (a - a_size / 2, b - b_size / 2));
+}
+
+/* Intersection over union of box @i of @a and @j of @b. */
+static gdouble
+box_iou (const Results *a, guint i, const Results *b, guint j)
+{
+  const gfloat *x = a->boxes + i, *y = b->boxes + j;
+  gdouble both = overlap (x[0], x[2 * a->q], y[0], y[2 * b->q]) * overlap (x[a->q], x[3 * a->q], y[b->q], y[3 * b->q]);
+  gdouble all = (gdouble) x[2 * a->q] * x[3 * a->q] + (gdouble) y[2 * b->q] * y[3 * b->q] - both;
+  return all > 0 ? both / all : 0;
+}
+
+/* How many of the @expected results' TOP best detections are among the best LISTED of @got, with a box that overlaps at
+ * least so much, or is no more than @box off. */
 static guint
-count_found (const Results *expected, const Results *got)
+count_found (const Results *expected, const Results *got, gdouble min_overlap, gdouble box)
 {
   g_autoptr (GArray) best = list_detections (expected, TOP), listed = list_detections (got, LISTED);
   guint found = 0;
@@ -230,7 +266,9 @@ count_found (const Results *expected, const Results *got)
     const Found *one = &g_array_index (best, Found, i);
     for (guint j = 0; j < listed->len; j++) {
       const Found *other = &g_array_index (listed, Found, j);
-      found += other->token == one->token && other->label == one->label && fabsf (other->score - one->score) <= SCORE;
+      found += other->token == one->token && other->label == one->label && fabsf (other->score - one->score) <= SCORE &&
+               (box_iou (expected, one->query, got, other->query) >= min_overlap ||
+                column_error (expected->boxes, one->query, got->boxes, other->query, 4, expected->q) <= box);
     }
   }
   return found;
@@ -251,31 +289,35 @@ all_finite (const Results *results)
 /* -------------------------------------------------------------------- sets */
 
 static void
-compare_results (const Results *expected, const Results *alone, const Results *injected, Figures *figures)
+compare_results (const Results *expected, const Results *alone, const Results *injected, const PrecisionRow *row,
+                 Figures *figures)
 {
-  figures->queries += expected->q;
-  figures->same += count_same_tokens (expected, alone);
-  figures->finite = figures->finite && all_finite (alone) && all_finite (injected);
+  figures->queries = expected->q;
+  figures->same = count_same_tokens (expected, alone);
+  figures->finite = all_finite (alone) && all_finite (injected);
   compare_queries (expected, injected, figures);
   if (!figures->finite)
     return; /* NaN has no place among the best */
-  figures->top += TOP;
-  figures->top_found += count_found (expected, injected);
-  figures->found_alone += count_found (expected, alone);
+  figures->top_found =
+      count_found (expected, injected, MIN_OVERLAP, MAX_GROWTH * row->boxes[figures->discrete ? 2 : 1]);
+  figures->found_alone = count_found (expected, alone, 0, 0);
 }
 
+/* @figures: of the first @n pictures. */
 static gboolean
-measure_set (const GoldenSet *set, Figures *figures, gchar **ret_message)
+measure_set (const GoldenSet *set, const PrecisionRow *row, Figures *figures, guint n, gchar **ret_message)
 {
   Session half = { 0 }, half_injected = { 0 }, full = { 0 };
   gboolean good = session_open (&half, "vulkan-fp16", set, FALSE, ret_message) &&
                   session_open (&half_injected, "vulkan-fp16", set, TRUE, ret_message);
-  figures->discrete = good && half.arch.decoder.sampling == DEIM_SAMPLE_DISCRETE;
-  for (guint i = 0; good && i < golden_set_n_cases (set) && (i == 0 || !first_only); i++) {
+  for (guint i = 0; good && i < n; i++) {
     JsonObject *json = golden_set_case (set, i);
-    g_autofree gfloat *picture = golden_image (json_object_get_string_member (json, "image"),
-                                               (guint64) json_object_get_int_member (json, "image_seed"),
-                                               set->params->height, set->params->width);
+    figures[i].discrete = half.arch.decoder.sampling == DEIM_SAMPLE_DISCRETE;
+    figures[i].by_rank = half.arch.decoder.learned_content;
+    figures[i].kind = json_object_get_string_member (json, "image");
+    g_autofree gfloat *picture =
+        golden_image (figures[i].kind, (guint64) json_object_get_int_member (json, "image_seed"), set->params->height,
+                      set->params->width);
     Results expected = { 0 }, alone = { 0 }, injected = { 0 };
     if (!take_golden (set, json, &half.arch, &expected))
       good = (full.session || session_open (&full, "vulkan", set, FALSE, ret_message)) &&
@@ -283,9 +325,7 @@ measure_set (const GoldenSet *set, Figures *figures, gchar **ret_message)
     good = good && session_run (&half, picture, NULL, &alone, ret_message) &&
            session_run (&half_injected, picture, expected.index, &injected, ret_message);
     if (good)
-      compare_results (&expected, &alone, &injected, figures);
-    figures->logits_noise = fmax (figures->logits_noise, parity_noise (set, json, "logits"));
-    figures->boxes_noise = fmax (figures->boxes_noise, parity_noise (set, json, "boxes"));
+      compare_results (&expected, &alone, &injected, row, &figures[i]);
     results_clear (&expected);
     results_clear (&alone);
     results_clear (&injected);
@@ -311,29 +351,61 @@ quantile (const GArray *values, gdouble part)
 }
 
 static void
+check_quantiles (const gchar *what, const GArray *values, const gdouble *row, gboolean first)
+{
+  static const gdouble parts[] = { 0.5, 0.95, 1 };
+  for (guint i = 0; i < G_N_ELEMENTS (parts); i++) {
+    gdouble limit = row[i] * (first || parts[i] < 1 ? MAX_GROWTH : MAX_GROWTH_OTHERS);
+    if (quantile (values, parts[i]) <= limit)
+      continue;
+    g_test_message ("%s, %g %%: %.5f, more than the %.5f that follow from docs/precision.md", what, 100 * parts[i],
+                    quantile (values, parts[i]), limit);
+    g_test_fail ();
+  }
+}
+
+static void
+check_picture (const GoldenSet *set, const Figures *f, const PrecisionRow *row, gboolean first)
+{
+  g_test_message ("| %s | %.4f | %.4f | %.4f | %.5f | %.5f | %.5f | %u of %u | %.1f | %u | %s%s", set->name,
+                  quantile (f->logits, 0.5), quantile (f->logits, 0.95), quantile (f->logits, 1),
+                  quantile (f->boxes, 0.5), quantile (f->boxes, 0.95), quantile (f->boxes, 1), f->top_found, TOP,
+                  100.0 * f->same / f->queries, f->found_alone, f->kind, f->finite ? "" : ": NaN or infinity");
+  g_assert_true (f->finite);
+  g_assert_cmpfloat ((gdouble) f->same / f->queries, >=, MIN_TOKENS);
+  check_quantiles ("logits", f->logits, row->logits, first);
+  check_quantiles ("boxes", f->boxes, row->boxes, first);
+  g_assert_cmpuint (f->top_found, ==, TOP);
+  if (!f->by_rank)
+    g_assert_cmpuint (f->found_alone, >=, MIN_ALONE);
+}
+
+static void
 test_set (GoldenSet *set)
 {
   g_autofree gchar *message = NULL;
-  g_autoptr (GArray) logits = g_array_new (FALSE, FALSE, sizeof (gdouble));
-  g_autoptr (GArray) boxes = g_array_new (FALSE, FALSE, sizeof (gdouble));
-  Figures f = { .logits = logits, .boxes = boxes, .finite = TRUE };
-  if (!measure_set (set, &f, &message)) {
+  guint n = first_only ? 1 : golden_set_n_cases (set);
+  g_autofree Figures *figures = g_new0 (Figures, n);
+  PrecisionRow row;
+  if (!precision_table_find (set->name, &row))
+    return;
+  for (guint i = 0; i < n; i++) {
+    figures[i].logits = g_array_new (FALSE, FALSE, sizeof (gdouble));
+    figures[i].boxes = g_array_new (FALSE, FALSE, sizeof (gdouble));
+  }
+  gboolean good = measure_set (set, &row, figures, n, &message);
+  if (!good) {
     g_test_message ("%s: %s", set->name, message);
     g_test_fail ();
-    return;
   }
-  g_array_sort (logits, compare_doubles);
-  g_array_sort (boxes, compare_doubles);
-  g_test_message ("| %s | %.4f | %.4f | %.4f | %.5f | %.5f | %.5f | %u of %u | %.1f | %u |%s", set->name,
-                  quantile (logits, 0.5), quantile (logits, 0.95), quantile (logits, 1), quantile (boxes, 0.5),
-                  quantile (boxes, 0.95), quantile (boxes, 1), f.top_found, f.top, 100.0 * f.same / f.queries,
-                  f.found_alone, f.finite ? "" : " NaN or infinity");
-  g_assert_true (f.finite);
-  g_assert_cmpfloat ((gdouble) f.same / f.queries, >=, MIN_TOKENS);
-  gdouble part = f.discrete ? 0.5 : 1;
-  g_assert_cmpfloat (quantile (logits, part), <=, MAX_GROWTH * f.logits_noise);
-  g_assert_cmpfloat (quantile (boxes, part), <=, MAX_GROWTH * f.boxes_noise);
-  g_assert_cmpuint (f.top_found, ==, f.top);
+  for (guint i = 0; i < n; i++) {
+    g_array_sort (figures[i].logits, compare_doubles);
+    g_array_sort (figures[i].boxes, compare_doubles);
+    if (good)
+      check_picture (set, &figures[i], &row, i == 0);
+    g_array_unref (figures[i].logits);
+    g_array_unref (figures[i].boxes);
+  }
 }
 
 gint
