@@ -164,8 +164,10 @@ compare_rows (const Case *c, const gfloat *golden, const gint32 *rows, guint n, 
   return worst[n - 1];
 }
 
-gdouble
-parity_noise (const GoldenSet *set, JsonObject *json, const gchar *what)
+/* What float32 itself does to @what ("logits", "boxes") of a case: the largest difference to the same network in
+ * float64, of the set's first case where this one was not run in float64; 0 where none was. */
+static gdouble
+float_noise (const GoldenSet *set, JsonObject *json, const gchar *what)
 {
   g_autofree gchar *name = g_strconcat (what, "_maxdiff_f64", NULL);
   return number (json, name, number (golden_set_case (set, 0), name, 0));
@@ -188,8 +190,8 @@ compare_queries (const Case *c, const gfloat *logits, const gfloat *boxes, Parit
   result->boxes = compare_rows (c, golden_boxes, NULL, c->q, 4, boxes, &result->boxes_95, &result->boxes_median);
 
   result->compared = TRUE;
-  result->logits_limit = MAX (10 * parity_noise (c->set, c->json, "logits"), FLOOR_LOGITS);
-  result->boxes_limit = MAX (10 * parity_noise (c->set, c->json, "boxes"), FLOOR_BOXES);
+  result->logits_limit = MAX (10 * float_noise (c->set, c->json, "logits"), FLOOR_LOGITS);
+  result->boxes_limit = MAX (10 * float_noise (c->set, c->json, "boxes"), FLOOR_BOXES);
   if (c->arch->decoder.sampling != DEIM_SAMPLE_DISCRETE)
     return result->logits <= result->logits_limit && result->boxes <= result->boxes_limit;
   result->logits_limit = MIN (result->logits_limit, DISCRETE_LOGITS);

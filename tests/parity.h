@@ -67,10 +67,6 @@ DeimGraph *parity_build_set (const GoldenSet *set, DeimArch *ret_arch, DeimNetwo
  */
 DeimTensor *parity_inject_tokens (DeimGraph *graph, const DeimNetworkOutputs *outputs);
 
-/* What float32 itself does to @what ("logits", "boxes") of a case: the largest difference to the same network in
- * float64, of the set's first case where this one was not run in float64; 0 where none was. */
-gdouble parity_noise (const GoldenSet *set, JsonObject *json, const gchar *what);
-
 /* CRC-32 of every tensor against MODEL.crc.json; TRUE also where there is none. */
 gboolean parity_check_crc (const GoldenSet *set, guint *ret_checked, gchar **ret_message);
 
