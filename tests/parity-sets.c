@@ -41,25 +41,39 @@ fail_sets (gconstpointer data)
   g_test_fail ();
 }
 
-void
-parity_add_sets (const gchar *path, const gchar *prefix, ParitySetFunc func)
+static void
+add_sets (const gchar *path, const gchar *folder, const gchar *prefix, ParitySetFunc func)
 {
-  g_autofree gchar *folder = prefix ? golden_folder () : golden_small_folder ();
-  g_autofree gchar *none = g_strdup_printf ("/%s/none", path);
-  if (!folder) {
-    g_test_add_data_func (none, NULL, skip_sets);
-    return;
-  }
-  g_auto (GStrv) names = golden_list (folder, prefix ? prefix : "");
-  gboolean real = prefix && *prefix && g_str_has_prefix ("real", prefix); /* test-parity's name for real weights */
-  if (!*names && !real)
+  g_auto (GStrv) names = golden_list (folder, prefix);
+  gboolean real = *prefix && g_str_has_prefix ("real", prefix); /* test-parity's name for real weights */
+  if (!*names && !real) {
+    g_autofree gchar *none = g_strdup_printf ("/%s/none/%s", path, prefix);
     g_test_add_data_func_full (none, g_strdup (prefix), fail_sets, g_free);
+  }
   for (gchar **name = names; *name; name++) {
     SetCase *set_case = g_new (SetCase, 1);
     *set_case = (SetCase){ g_strdup (folder), g_strdup (*name), func };
     g_autofree gchar *case_path = g_strdup_printf ("/%s/%s", path, *name);
     g_test_add_data_func_full (case_path, set_case, run_case, set_case_free);
   }
+}
+
+void
+parity_add_sets (const gchar *path, const gchar *prefixes, ParitySetFunc func)
+{
+  g_autofree gchar *folder = prefixes ? golden_folder () : golden_small_folder ();
+  if (!folder) {
+    g_autofree gchar *none = g_strdup_printf ("/%s/none", path);
+    g_test_add_data_func (none, NULL, skip_sets);
+    return;
+  }
+  if (!prefixes || !*prefixes) {
+    add_sets (path, folder, "", func);
+    return;
+  }
+  g_auto (GStrv) list = g_strsplit (prefixes, ",", -1);
+  for (gchar **prefix = list; *prefix; prefix++)
+    add_sets (path, folder, *prefix, func);
 }
 
 gchar *

@@ -73,10 +73,11 @@ gboolean parity_check_crc (const GoldenSet *set, guint *ret_checked, gchar **ret
 /* Takes "@name", or "@name VALUE", out of the arguments of main(): the value, or the name; NULL if it is not there. */
 gchar *parity_take_option (gint *argc, gchar **argv, const gchar *name, gboolean has_value);
 
-/* Adds the case "/@path/SET" for every set of the full golden data of which the name begins with @prefix: one that is
- * skipped where that data is not here, and one that fails where no set is called so. NULL: for every committed set. */
+/* Adds the case "/@path/SET" for every set of the full golden data of which the name begins with one of @prefixes,
+ * which have commas between them: one that is skipped where that data is not here, and one that fails where no set is
+ * called so. NULL: for every committed set. */
 typedef void (*ParitySetFunc) (GoldenSet *set);
-void parity_add_sets (const gchar *path, const gchar *prefix, ParitySetFunc func);
+void parity_add_sets (const gchar *path, const gchar *prefixes, ParitySetFunc func);
 
 /*
  * The arch of a set, from names, shapes and constants of its state dict and a file name, MODEL.pth. Sets of variants

@@ -3,7 +3,7 @@
  * test-precision.c - what fp16 storage does to every network.
  *
  *     test-precision                     the committed sets
- *     test-precision --set deim_dfine    all golden sets that begin so, if they are there ('': all)
+ *     test-precision --set deim_dfine    all golden sets that begin so, if they are there ('': all; A,B: as A or B)
  *     test-precision --first             of each set the first picture only
  *
  * Each set runs as fp16 and is compared with the golden results (with our own
