@@ -30,6 +30,7 @@ make_dispatches (DeimExecutor *self, GError **error)
   DeimOpDevice device = { .subgroup_size = policy->subgroup_size,
                           .cpu = policy->on[DEIM_DECISION_CPU],
                           .shuffle = policy->on[DEIM_DECISION_SHUFFLE],
+                          .park = policy->on[DEIM_DECISION_PARK],
                           .subgroup = policy->on[DEIM_DECISION_SUBGROUP],
                           .max_local = deim_gpu_get_properties (self->gpu)->max_workgroup_invocations,
                           .half = self->half,

@@ -13,7 +13,7 @@
 
 /*
  * *half: whether to test fp16 storage; set to FALSE where only fp32 computes
- * rightly. A feature of the policy (shuffle, subgroup, texel) without which
+ * rightly. A feature of the policy (park, shuffle, subgroup, texel) without which
  * the results are right is turned off for @gpu. Each of these is said in one
  * warning that names device, driver and feature.
  */

@@ -1,34 +1,44 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #version 450
 /*
- * conv: dense convolution and linear layers as an implicit matrix product, with bias, residual, activation and affine.
+ * conv: dense convolution and linear layers as an implicit matrix product, with bias, residual, activation and affine,
+ * for devices whose shaders run on a CPU.
  *
  *   x [n][ci4][ih*iw] vec4      w panels [co / (4*CO4)][ CO4 vec4 of bias | steps x 4 (input lane) x CO4 vec4 ]
  *   r [n][co4][oh*ow] vec4      y [n][co4][oh*ow] vec4
  *
  *   y[co][p] = epilogue (bias[co] + sum over tap, ci of w[tap][ci][co] * x[ci][p * stride + tap - pad])
  *
- * A step is one input block of one tap; there are taps * ci4 of them, and where that is odd one more of zero weights,
- * because the loop takes two at a time: every turn of it costs lavapipe a pass over all accumulators.
+ * A step is one input block of one tap; there are taps * ci4 of them, and where that is odd a panel has one more of
+ * zeros, which other kernels read. An invocation owns C = 4*CO4 output channels at PX positions, LOCAL apart:
  *
- * An invocation owns CO4 blocks of output channels at PX positions, LOCAL apart:
+ *            positions  |- LOCAL -|- LOCAL -|  ..  |- LOCAL -|      PX columns an invocation
+ *   C channels          |    .         .               .    |      C * PX accumulators
  *
- *            positions  |- LOCAL -|- LOCAL -|- LOCAL -|- LOCAL -|      PX = 4 columns an invocation
- *   4*CO4 channels      |    .         .         .         .    |      CO4 * PX vec4 accumulators
+ * What shapes it is how lavapipe compiles: each lane of a vector register is an invocation, there are sixteen registers
+ * (AVX2), no fused multiply-add, and an operation of the subgroup is one instruction.
  *
- * The weights of a step are the same for all lanes. With SHUFFLE each lane loads some of them and the subgroup passes
- * them round (constant lane numbers), which on lavapipe is far cheaper than loading them in every lane.
+ *  - A fetch costs as much as fifty multiply-adds: each is used for 4*PX or C of them. The weights of a step are the
+ *    same for all lanes; with SHUFFLE each lane fetches some and the subgroup passes them round, a float at a time.
+ *  - Channels are the outer loop of a step, so that the PX sums of one channel stay in registers.
+ *  - With PARK (where the driver leaves arrays in memory) sums and weights are parked there: a channel's sums are loaded
+ *    and stored by the step, nothing is alive across the loop, and a broadcast is one load. What keeps an array in
+ *    memory is one store to it at a place known at run time only, positions >> 31, which is 0.
+ *  - The place under a tap is found once a tap, not once a step.
  */
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_ballot : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "io.glsl"
 #include "epilogue.glsl"
 
 layout (constant_id = 4) const int CO4 = 4;
-layout (constant_id = 5) const int PX = 4;
+layout (constant_id = 5) const int PX = 6;
 layout (constant_id = 6) const bool POINTWISE = false; /* 1x1, stride 1, no padding: positions map to themselves */
 layout (constant_id = 7) const int ACT = ACT_NONE;
+layout (constant_id = 8) const int RESIDUAL = 0; /* a constant, because code for it would double the time to compile */
+layout (constant_id = 9) const bool PARK = false;
 
 READ (0, x)
 READ (1, w)
@@ -39,40 +49,81 @@ layout (push_constant) uniform Push {
   Place px, py, pr;
   int iw, ih, ow, positions; /* positions = oh * ow */
   int ci4, co4, kernel, stride, pad_top, pad_left;
-  int residual;
+  int residual; /* RESIDUAL */
   float lo, hi, scale, shift;
 };
 
-#define STEP_VEC4 (4 * CO4) /* weights of a step */
+#define SG int (SUBGROUP)
+#define C (4 * CO4)
+#define STEP_VEC4 (4 * CO4)                 /* weights of a step */
+#define FETCHES ((STEP_VEC4 + SG - 1) / SG) /* that each lane makes for them */
 
-int oy[PX], ox[PX]; /* of the positions */
-vec4 acc[PX * CO4];
-vec4 wv[2 * STEP_VEC4]; /* SHUFFLE: the weights of two steps, the same in every lane */
+int top[PX], left[PX]; /* of the positions: the corner of the window, */
+int under[PX];         /* the element of the map under the tap, */
+bool inside[PX];       /* and whether there is one */
+vec4 xv[PX];
+vec4 wv[FETCHES];
+float parked[4 * FETCHES];
+float acc[C * PX];
 
-/* acc += w[4 lanes of input block ci of tap (ky, kx)][CO4 blocks] * x, the weights from @index + @first on */
 void
-multiply (int n, int ky, int kx, int ci, int index, int first)
+fetch_weights (int index)
 {
-  vec4 xv[PX];
-  [[unroll]] for (int j = 0; j < PX; j++) {
-    if (POINTWISE) {
-      xv[j] = x (at (px, n, ci, ox[j]));
-    } else {
-      int iy = oy[j] + ky, ix = ox[j] + kx;
-      bool inside = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
-      xv[j] = inside ? x (at (px, n, ci, iy * iw + ix)) : vec4 (0.0);
-    }
+  if (!SHUFFLE)
+    return;
+  [[unroll]] for (int q = 0; q < FETCHES; q++) {
+    wv[q] = w (index + min (q * SG + int (gl_SubgroupInvocationID), STEP_VEC4 - 1));
+    if (PARK)
+      [[unroll]] for (int l = 0; l < 4; l++)
+        parked[4 * q + l] = wv[q][l];
   }
-  [[unroll]] for (int l = 0; l < 4; l++)
-    [[unroll]] for (int c = 0; c < CO4; c++) {
-      vec4 weight;
-      if (SHUFFLE)
-        weight = wv[first + l * CO4 + c];
-      else
-        weight = w (index + first + l * CO4 + c);
+}
+
+/* Of input lane @k and output channel @c, the weights of the step from @index on. */
+float
+weight (int index, int k, int c)
+{
+  int i = k * CO4 + c / 4;
+  if (!SHUFFLE)
+    return w (index + i)[c % 4];
+  if (PARK)
+    return subgroupBroadcast (parked[4 * (i / SG) + c % 4], uint (i % SG));
+  return subgroupShuffle (wv[i / SG][c % 4], uint (i % SG));
+}
+
+/* The window's element under tap (@ky, @kx). */
+void
+place_tap (int ky, int kx)
+{
+  [[unroll]] for (int j = 0; j < PX; j++) {
+    int iy = top[j] + ky, ix = left[j] + kx;
+    inside[j] = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
+    under[j] = inside[j] ? iy * iw + ix : 0;
+  }
+}
+
+/* acc += w[4 lanes of an input block][C] * x, the block from @base and the weights from @index on */
+void
+multiply (int base, int index)
+{
+  fetch_weights (index);
+  [[unroll]] for (int j = 0; j < PX; j++) {
+    xv[j] = x (base + under[j]);
+    if (!POINTWISE)
+      xv[j] = inside[j] ? xv[j] : vec4 (0.0);
+  }
+  [[unroll]] for (int c = 0; c < C; c++) {
+    float sum[PX];
+    [[unroll]] for (int j = 0; j < PX; j++)
+      sum[j] = acc[c * PX + j];
+    [[unroll]] for (int k = 0; k < 4; k++) {
+      float f = weight (index, k, c);
       [[unroll]] for (int j = 0; j < PX; j++)
-        acc[j * CO4 + c] += weight * xv[j][l];
+        sum[j] += f * xv[j][k];
     }
+    [[unroll]] for (int j = 0; j < PX; j++)
+      acc[c * PX + j] = sum[j];
+  }
 }
 
 void
@@ -81,54 +132,50 @@ main ()
   int panel = int (gl_WorkGroupID.x), n = int (gl_WorkGroupID.z);
   int local = int (gl_WorkGroupSize.x);
   int first = int (gl_WorkGroupID.y) * local * PX + int (gl_LocalInvocationIndex);
-  int steps = (kernel * kernel * ci4 + 1) & ~1;
-  int index = panel * (CO4 + steps * STEP_VEC4);
+  int taps = POINTWISE ? 1 : kernel * kernel;
+  int index = panel * (CO4 + ((taps * ci4 + 1) & ~1) * STEP_VEC4);
 
   [[unroll]] for (int j = 0; j < PX; j++) {
     int p = min (first + j * local, positions - 1); /* past the end: computed, not stored */
-    oy[j] = POINTWISE ? 0 : p / ow;
-    ox[j] = POINTWISE ? p : (p - oy[j] * ow) * stride - pad_left;
-    oy[j] = oy[j] * stride - pad_top;
+    under[j] = p;
+    if (!POINTWISE) {
+      int oy = p / ow;
+      top[j] = oy * stride - pad_top;
+      left[j] = (p - oy * ow) * stride - pad_left;
+    }
   }
-  [[unroll]] for (int c = 0; c < CO4; c++) {
-    vec4 bias = w (index + c);
-    [[unroll]] for (int j = 0; j < PX; j++)
-      acc[j * CO4 + c] = bias;
+  if (PARK)
+    acc[positions >> 31] = parked[positions >> 31] = 0.0;
+  [[unroll]] for (int b = 0; b < CO4; b++) {
+    vec4 bias = w (index + b);
+    [[unroll]] for (int l = 0; l < 4; l++)
+      [[unroll]] for (int j = 0; j < PX; j++)
+        acc[(4 * b + l) * PX + j] = bias[l];
   }
   index += CO4;
 
-  int ky = 0, kx = 0, ci = 0;
-  for (int step = 0; step < steps; step += 2) {
-    if (SHUFFLE) {
-      [[unroll]] for (int q = 0; q < 2 * STEP_VEC4; q += int (SUBGROUP)) {
-        vec4 mine = w (index + min (q + int (gl_SubgroupInvocationID), 2 * STEP_VEC4 - 1));
-        [[unroll]] for (int l = 0; l < int (SUBGROUP); l++)
-          if (q + l < 2 * STEP_VEC4)
-            wv[q + l] = subgroupShuffle (mine, uint (l));
-      }
+  int ky = 0, kx = 0;
+  for (int tap = 0; tap < taps; tap++) {
+    if (!POINTWISE)
+      place_tap (ky, kx);
+    for (int ci = 0; ci < ci4; ci++) {
+      multiply (at (px, n, ci, 0), index);
+      index += STEP_VEC4;
     }
-    [[unroll]] for (int part = 0; part < 2; part++) {
-      /* the step of zeros reads the last block again */
-      multiply (n, ky, kx, ci, index, part * STEP_VEC4);
-      if (POINTWISE) {
-        ci = min (ci + 1, ci4 - 1);
-      } else if (++ci == ci4) {
-        ci = 0;
-        if (++kx == kernel) {
-          kx = 0;
-          ky = min (ky + 1, kernel - 1);
-        }
-      }
+    if (++kx == kernel) {
+      kx = 0;
+      ky++;
     }
-    index += 2 * STEP_VEC4;
   }
 
-  [[unroll]] for (int c = 0; c < CO4; c++)
+  [[unroll]] for (int b = 0; b < CO4; b++)
     [[unroll]] for (int j = 0; j < PX; j++) {
-      int p = first + j * local, b = panel * CO4 + c;
-      if (p < positions && b < co4) {
-        vec4 v = acc[j * CO4 + c];
-        y (at (py, n, b, p), EPILOGUE (v, n, b, p));
+      int p = first + j * local, block = panel * CO4 + b, i = 4 * b * PX + j;
+      if (p < positions && block < co4) {
+        vec4 v = vec4 (acc[i], acc[i + PX], acc[i + 2 * PX], acc[i + 3 * PX]), other = vec4 (0.0);
+        if (RESIDUAL != 0)
+          other = r (at (pr, n, block, p));
+        y (at (py, n, block, p), finish (v, other, ACT, RESIDUAL, lo, hi, scale, shift));
       }
     }
 }

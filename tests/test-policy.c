@@ -74,7 +74,9 @@ decides (const DeimGpuProperties *p, DeimDecision decision, const gchar *disable
 static void
 test_names (void)
 {
-  const gchar *const expected[] = { "cpu", "texel", "shuffle", "subgroup", "fp16", "coopmat", "dmabuf", "batch" };
+  const gchar *const expected[] = {
+    "cpu", "texel", "shuffle", "park", "subgroup", "fp16", "coopmat", "dmabuf", "batch"
+  };
   G_STATIC_ASSERT (G_N_ELEMENTS (expected) == DEIM_N_DECISIONS);
   for (guint d = 0; d < DEIM_N_DECISIONS; d++)
     g_assert_cmpstr (deim_decision_name ((DeimDecision) d), ==, expected[d]);
@@ -104,6 +106,23 @@ test_cpu (void)
   g_assert_false (decides (&p, DEIM_DECISION_SHUFFLE, NULL));
   p.max_texel_elements = 65536; /* the specification's floor holds no network */
   g_assert_false (decides (&p, DEIM_DECISION_TEXEL, NULL));
+}
+
+/* What one version of Mesa makes of a kernel is not what another does. */
+static void
+test_mesa (void)
+{
+  DeimGpuProperties p = lavapipe ();
+  g_strlcpy (p.driver, "llvmpipe Mesa 22.3.6 (LLVM 15.0.6)", sizeof p.driver);
+  g_assert_false (decides (&p, DEIM_DECISION_PARK, NULL));
+  g_strlcpy (p.driver, "llvmpipe Mesa 25.0.7-2~bpo12+1 (LLVM 15.0.6)", sizeof p.driver);
+  g_assert_true (decides (&p, DEIM_DECISION_PARK, NULL));
+  g_assert_false (decides (&p, DEIM_DECISION_PARK, "park"));
+  g_assert_false (decides (&p, DEIM_DECISION_PARK, "shuffle"));
+  g_strlcpy (p.driver, "llvmpipe", sizeof p.driver);
+  g_assert_false (decides (&p, DEIM_DECISION_PARK, NULL));
+  g_strlcpy (p.driver, "llvmpipe Mesa 26.1.0", sizeof p.driver);
+  g_assert_true (decides (&p, DEIM_DECISION_PARK, NULL));
 }
 
 static void
@@ -256,7 +275,7 @@ test_disable (void)
 
   g_assert_null (deim_gpu_policy_find_unknown (NULL));
   g_assert_null (deim_gpu_policy_find_unknown (""));
-  g_assert_null (deim_gpu_policy_find_unknown ("cpu, texel,SHUFFLE,subgroup,fp16,coopmat,dmabuf,batch,"));
+  g_assert_null (deim_gpu_policy_find_unknown ("cpu, texel,SHUFFLE,park,subgroup,fp16,coopmat,dmabuf,batch,"));
   g_autofree gchar *unknown = deim_gpu_policy_find_unknown ("fp16, fp64 ,dot");
   g_assert_cmpstr (unknown, ==, "fp64");
 }
@@ -370,6 +389,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/policy/names", test_names);
   g_test_add_func ("/policy/cpu", test_cpu);
+  g_test_add_func ("/policy/mesa", test_mesa);
   g_test_add_func ("/policy/gpu", test_gpu);
   g_test_add_func ("/policy/subgroup", test_subgroup);
   g_test_add_func ("/policy/coopmat", test_coopmat);

@@ -37,6 +37,7 @@ typedef enum {
   DEIM_DECISION_CPU,      /* software device: its own kernel choices */
   DEIM_DECISION_TEXEL,    /* read operands through texel buffers */
   DEIM_DECISION_SHUFFLE,  /* exchange operands inside a subgroup */
+  DEIM_DECISION_PARK,     /* keep arrays of a kernel in memory, and broadcast from there */
   DEIM_DECISION_SUBGROUP, /* reductions by subgroup operations */
   DEIM_DECISION_FP16,     /* fp16 storage by default (precision=auto) */
   DEIM_DECISION_COOPMAT,  /* cooperative matrices */

@@ -252,7 +252,8 @@ dispatch_rows (const DeimConvWork *work, DeimDispatchList *list)
   DeimTensor *x = work->x, *y = work->y, *r = work->residual;
   const DeimLayout *out = deim_dispatch_layout (list, y);
   gint positions = y->shape.h * y->shape.w;
-  gint co4 = deim_conv2d_panel_blocks (list, y), px = 4;
+  gint co4 = deim_conv2d_panel_blocks (list, y);
+  gint px = list->device.park ? 8 : 6; /* docs/performance.md */
   DeimPanels panels = deim_conv2d_make_panels (work, list, co4);
 
   DeimDispatch *d = deim_dispatch_append (list, "conv");
@@ -265,6 +266,8 @@ dispatch_rows (const DeimConvWork *work, DeimDispatchList *list)
   deim_dispatch_spec (d, (guint32) px);
   deim_dispatch_spec (d, work->pointwise);
   deim_dispatch_spec (d, work->epilogue.act);
+  deim_dispatch_spec (d, work->epilogue.residual_before ? 1 : work->epilogue.residual_after ? 2 : 0);
+  deim_dispatch_spec (d, list->device.park);
   deim_dispatch_push_place (d, list, x);
   deim_dispatch_push_place (d, list, y);
   deim_dispatch_push_place (d, list, r);
