@@ -2,6 +2,8 @@
 /* closest.c - the published networks that are closest to what was read off a state dict; see closest.h. */
 #include "engine/models/closest.h"
 
+#include "engine/deim.h"
+
 static gint
 backbone_distance (const DeimBackboneArch *a, const DeimBackboneArch *b)
 {
@@ -83,4 +85,63 @@ deim_closest_filter (DeimClosest *closest, gboolean (*keep) (const DeimArch *arc
     if (keep (&closest->arch[i], data))
       closest->arch[to++] = closest->arch[i];
   closest->n = to;
+}
+
+static void G_GNUC_PRINTF (3, 4) add_if (GString *list, gboolean differs, const gchar *format, ...)
+{
+  if (!differs)
+    return;
+  va_list args;
+  va_start (args, format);
+  g_string_append (list, list->len ? ", " : "");
+  g_string_append_vprintf (list, format, args);
+  va_end (args);
+}
+
+/* The published backbone that it is. */
+static const gchar *
+find_backbone (const DeimBackboneArch *backbone)
+{
+  for (guint i = 0; i < deim_arch_n_presets (); i++) {
+    DeimArch preset;
+    DeimArchInfo info;
+    deim_arch_preset (i, &preset);
+    if (backbone_distance (backbone, &preset.backbone) == 0 && deim_arch_get_info (preset.name, &info))
+      return info.backbone;
+  }
+  return "of no published network";
+}
+
+gchar *
+deim_arch_describe_differences (const DeimArch *read, const DeimArch *preset)
+{
+  const DeimEncoderArch *e = &read->encoder, *f = &preset->encoder;
+  const DeimDecoderArch *d = &read->decoder, *g = &preset->decoder;
+  GString *list = g_string_new (NULL);
+  add_if (list, backbone_distance (&read->backbone, &preset->backbone) > 0, "backbone (%s)",
+          find_backbone (&read->backbone));
+  add_if (list, e->hidden != f->hidden, "encoder of %d channels", e->hidden);
+  add_if (list, e->kind != f->kind || e->fusion != f->fusion || e->csp2 != f->csp2 || e->sum != f->sum,
+          "kind of its fusion");
+  add_if (list, e->layers != f->layers, "%d layers of AIFI", e->layers);
+  add_if (list, (e->ff != f->ff && e->layers) || e->width != f->width || e->depth != f->depth,
+          "sizes inside the encoder");
+  add_if (list,
+          d->kind != g->kind || d->v1_names != g->v1_names || d->query_pos_layers != g->query_pos_layers ||
+              d->gate != g->gate,
+          "kind of its decoder layers");
+  add_if (list, d->hidden != g->hidden, "decoder of %d channels", d->hidden);
+  add_if (list, d->layers != g->layers, "%d decoder layers", d->layers);
+  add_if (list, d->ff != g->ff, "decoder's feed-forward of %d", d->ff);
+  add_if (list, d->levels != g->levels, "%d levels", d->levels);
+  gboolean points = FALSE;
+  for (gint l = 0; l < MIN (d->levels, g->levels); l++)
+    points = points || d->points[l] != g->points[l];
+  add_if (list, points, "sampling points");
+  add_if (list, d->reg_scale != g->reg_scale || d->up != g->up, "scale of the boxes' bins");
+  add_if (list, d->learned_content != g->learned_content, "%s content of queries",
+          d->learned_content ? "learnt" : "computed");
+  add_if (list, d->share_score != g->share_score || d->share_bbox != g->share_bbox, "heads %s by the layers",
+          d->share_score || d->share_bbox ? "shared" : "not shared");
+  return g_string_free (list, FALSE);
 }

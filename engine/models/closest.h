@@ -22,6 +22,9 @@ typedef struct {
 /* How far a preset is from what was read; 0: the same but for frozen norms and what tensors do not tell. */
 gint deim_arch_distance (const DeimArch *read, const DeimArch *preset);
 
+/* In which parts, as a list to read; "" where in none. Free with g_free(). */
+gchar *deim_arch_describe_differences (const DeimArch *read, const DeimArch *preset);
+
 void deim_closest_find (const DeimArch *read, DeimClosest *ret);
 
 /* Drops those that @keep does not like, unless it likes none. */

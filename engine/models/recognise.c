@@ -500,8 +500,9 @@ deim_recognise (const DeimStateDict *dict, const DeimRecogniseHints *hints, Deim
   arch.family = evidence.preset.family;
   arch.size = evidence.preset.size;
   note (&evidence, FALSE, "architecture %s: %s", arch.name, evidence.chosen);
-  if (deim_arch_distance (&arch, &evidence.preset) > 0)
-    note (&evidence, FALSE, "not exactly %s: where its tensors differ, they are followed", arch.name);
+  g_autofree gchar *differences = deim_arch_describe_differences (&arch, &evidence.preset);
+  if (*differences)
+    note (&evidence, FALSE, "not exactly %s, where its tensors differ they are followed: %s", arch.name, differences);
   if (!decide_eval_idx (&evidence, &arch.decoder, error) || !decide_select (&evidence, &arch.decoder, error) ||
       !decide_queries (&evidence, &arch.decoder, error))
     return FALSE;
