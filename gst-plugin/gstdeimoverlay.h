@@ -23,11 +23,10 @@ struct _GstDeimOverlay {
   guint hold;       /* milliseconds; 0: never */
 
   /* streaming thread */
-  gint width, height;       /* of the picture */
-  gint origin_x, origin_y;  /* where it begins in the frame that is blended */
+  GstVideoInfo info;        /* of the picture */
   cairo_surface_t *surface; /* ARGB32, of the picture's size, empty between frames; NULL until there is a box */
   GArray *boxes;            /* of GstDeimBox, kept to save its memory */
-  GArray *drawn;            /* of DeimDrawBox, likewise */
+  GArray *drawn;            /* of DeimDrawBox, likewise; empty but while a frame is drawn */
   /* streaming thread: the boxes to hold */
   GArray *held;            /* of GstDeimBox: those of the last inferred frame */
   GstClockTime held_since; /* its running time; NONE: there is no such frame */

@@ -302,6 +302,52 @@ test_formats (void)
   }
 }
 
+/* A frame that belongs to the overlay alone is drawn into, not copied. */
+static void
+test_in_place (void)
+{
+  GstHarness *harness = setup_harness ("deimoverlay", CAPS);
+  GstBuffer *buffer = make_frame (CAPS, GREY);
+  GstMemory *memory = gst_buffer_peek_memory (buffer, 0);
+  add_foreign_region (buffer, "face", 20, 100, 50, 50);
+  g_autoptr (GstBuffer) out = draw (harness, buffer);
+  g_assert_true (gst_buffer_peek_memory (out, 0) == memory);
+  g_assert_cmpuint (count_changed (out), >, 0);
+
+  /* One that others hold, too, stays as it is for them. */
+  g_autoptr (GstBuffer) shared = make_frame (CAPS, GREY);
+  add_foreign_region (shared, "face", 20, 100, 50, 50);
+  g_autoptr (GstBuffer) drawn = draw (harness, gst_buffer_ref (shared));
+  g_assert_cmpuint (count_changed (shared), ==, 0);
+  g_assert_cmpuint (count_changed (drawn), ==, count_changed (out));
+  teardown_harness (harness);
+}
+
+/* A cropped frame is drawn into as a whole, and regions count from its corner, not from the picture's. */
+static void
+test_cropped (void)
+{
+  static const gchar part[] = "video/x-raw,format=RGB,width=200,height=120,framerate=25/1";
+  GstHarness *harness = setup_harness ("deimoverlay draw-labels=false line-width=4", part);
+  GstBuffer *buffer = make_frame (CAPS, GREY);
+  gst_buffer_add_video_meta (buffer, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_RGB, WIDTH, HEIGHT);
+  GstVideoCropMeta *crop = gst_buffer_add_video_crop_meta (buffer);
+  crop->x = 51;
+  crop->y = 33;
+  crop->width = 200;
+  crop->height = 120;
+  add_detection (buffer, "dog", 5, 0.8, &(DeimDrawRect){ 71, 63, 90, 60 });
+  g_autoptr (GstBuffer) out = draw (harness, buffer);
+  gint colour[3];
+  class_colour (5, colour);
+  assert_pixel (out, 72, 93, colour);
+  assert_pixel (out, 159, 93, colour);
+  assert_pixel (out, 110, 64, colour);
+  assert_pixel (out, 110, 121, colour);
+  assert_pixel (out, 21, 60, grey);
+  teardown_harness (harness);
+}
+
 /* Downstream that blends gets the drawing as metadata and the picture as it was. */
 static void
 test_downstream_blends (void)
@@ -448,6 +494,8 @@ main (int argc, char **argv)
   g_test_add_data_func ("/deimoverlay/pieces-are-complete/here", NULL, test_pieces_are_complete);
   g_test_add_data_func ("/deimoverlay/pieces-are-complete/downstream", "", test_pieces_are_complete);
   g_test_add_func ("/deimoverlay/formats", test_formats);
+  g_test_add_func ("/deimoverlay/in-place", test_in_place);
+  g_test_add_func ("/deimoverlay/cropped", test_cropped);
   g_test_add_func ("/deimoverlay/downstream-blends", test_downstream_blends);
   g_test_add_func ("/deimoverlay/caps-change", test_caps_change);
   g_test_add_func ("/deimoverlay/hold", test_hold);
