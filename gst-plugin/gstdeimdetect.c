@@ -136,6 +136,7 @@ gst_deim_detect_start (GstBaseTransform *base)
                            .batch_timeout = self->settings.batch_timeout };
   guint in_flight = self->settings.in_flight;
   DeimResize resize = self->settings.resize;
+  self->meta = self->settings.meta;
   GST_OBJECT_UNLOCK (self);
 
   if (!model || !*model) {
@@ -145,8 +146,11 @@ gst_deim_detect_start (GstBaseTransform *base)
                        ("model=NULL"));
     return FALSE;
   }
-  const gchar *doing = "loading the model and opening the device";
-  self->engine = gst_deim_engine_new (&key, &error);
+  const gchar *doing = "reading the properties";
+  if (gst_deim_meta_mode_check (self->meta, &error)) {
+    doing = "loading the model and opening the device";
+    self->engine = gst_deim_engine_new (&key, &error);
+  }
   if (self->engine) {
     doing = "making the network ready for the device";
     self->detector = gst_deim_engine_new_detector (self->engine, in_flight, resize, &error);

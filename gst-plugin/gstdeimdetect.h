@@ -97,7 +97,7 @@ struct _GstDeimDetect {
   GstDeimRegion region;
   guint interval;
   gboolean qos, pass_through, post_messages;
-  GstDeimMetaMode meta;
+  GstDeimMetaMode meta; /* since start */
   /* stream: caps */
   GstVideoInfo info;
   DeimFrame layout;      /* format and colorimetry; planes are filled in per frame */

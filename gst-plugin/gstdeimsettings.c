@@ -318,11 +318,8 @@ gst_deim_settings_read (GstDeimDetect *self, GError **error)
   self->qos = settings->qos;
   self->pass_through = settings->pass_through;
   self->post_messages = settings->post_messages;
-  self->meta = settings->meta;
   GST_OBJECT_UNLOCK (self);
 
-  if (!gst_deim_meta_mode_check (self->meta, error))
-    return FALSE;
   GstDeimRegion region;
   if (!parse_region (region_text, &region, error))
     return FALSE;

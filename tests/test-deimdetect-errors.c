@@ -203,6 +203,30 @@ test_device_lost (void)
   teardown (harness);
 }
 
+/* ------------------------------------------------------------ settings while playing */
+
+/* Frame @number through the element, with @regions regions of interest. */
+static void
+assert_regions (GstHarness *harness, guint number, guint regions)
+{
+  push_frames (harness, RGB_CAPS, number, 1);
+  g_autoptr (GstBuffer) buffer = pull_frame (harness, number);
+  g_assert_true (was_inferred (buffer));
+  g_assert_cmpuint (count_regions (buffer), ==, regions);
+}
+
+/* "meta" is read by the next start: detections do not vanish meanwhile, and nobody is warned of what is not wrong. */
+static void
+test_live_meta (void)
+{
+  GstHarness *harness = setup ("in-flight=1 meta=roi");
+  assert_regions (harness, 0, 2);
+  gst_util_set_object_arg (G_OBJECT (harness->element), "meta", "analytics");
+  assert_regions (harness, 1, 2);
+  g_assert_null (pop_message (harness, GST_MESSAGE_WARNING));
+  teardown (harness);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -216,6 +240,7 @@ main (int argc, char **argv)
   }
   g_test_add_func ("/deimdetect/failures", test_failures);
   g_test_add_func ("/deimdetect/device-lost", test_device_lost);
+  g_test_add_func ("/deimdetect/live-meta", test_live_meta);
   int result = run_element_tests ();
   g_unlink (model);
   g_free (model);
