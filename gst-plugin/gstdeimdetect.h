@@ -78,7 +78,7 @@ struct _GstDeimDetect {
   GstBaseTransform parent;
 
   GstDeimSettings settings;      /* object */
-  gboolean settings_changed;     /* object: the streaming thread has not read them yet */
+  gint settings_changed;         /* object: 1 << its id for each that the streaming thread has not read yet */
   GstDeimCounts counts;          /* object */
   GstClockTime earliest;         /* object: QoS, running time; NONE: no word from downstream */
   gdouble proportion;            /* object: QoS */
@@ -137,7 +137,8 @@ struct _GstDeimDetect {
 void gst_deim_settings_install (GObjectClass *klass);
 void gst_deim_settings_init (GstDeimDetect *self);
 void gst_deim_settings_clear (GstDeimDetect *self);
-/* Stream lock, or no data flows. FALSE with @error: one of the settings is wrong; the former ones stay in force. */
+/* Takes over what has changed, at start everything. Stream lock, or no data flows. FALSE with @error, which names all
+ * that are wrong: for those the former settings stay in force, the others are taken over. */
 gboolean gst_deim_settings_read (GstDeimDetect *self, GError **error);
 
 /* ---- gstdeimflow.c: frames; the stream lock is held */

@@ -29,10 +29,25 @@ find_class (DeimModel *model, const gchar *name, const gchar *property, guint *i
   return FALSE;
 }
 
-static gboolean
-read_class_thresholds (GstDeimFilter *filter, DeimModel *model, const gchar *text, GError **error)
+GstDeimFilter *
+gst_deim_filter_new (DeimModel *model)
 {
-  g_auto (GStrv) entries = g_strsplit (text, ",", -1);
+  guint num_classes = deim_model_get_info (model)->num_classes;
+  GstDeimFilter *filter = g_malloc (sizeof *filter + num_classes * sizeof filter->classes[0]);
+  filter->threshold = 0;
+  filter->num_classes = num_classes;
+  for (guint i = 0; i < num_classes; i++)
+    filter->classes[i] = (GstDeimFilterClass){ .min_score = NAN, .wanted = TRUE };
+  return filter;
+}
+
+gboolean
+gst_deim_filter_set_class_thresholds (GstDeimFilter *filter, DeimModel *model, const gchar *text, GError **error)
+{
+  g_autofree gfloat *min_scores = g_new (gfloat, filter->num_classes);
+  for (guint i = 0; i < filter->num_classes; i++)
+    min_scores[i] = NAN;
+  g_auto (GStrv) entries = g_strsplit (text ? text : "", ",", -1);
   for (guint i = 0; entries[i]; i++) {
     gchar *entry = g_strstrip (entries[i]);
     if (!*entry)
@@ -51,17 +66,19 @@ read_class_thresholds (GstDeimFilter *filter, DeimModel *model, const gchar *tex
     guint index;
     if (!find_class (model, g_strstrip (entry), "class-thresholds", &index, error))
       return FALSE;
-    filter->min_score[index] = (gfloat) value;
+    min_scores[index] = (gfloat) value;
   }
+  for (guint i = 0; i < filter->num_classes; i++)
+    filter->classes[i].min_score = min_scores[i];
   return TRUE;
 }
 
-static gboolean
-read_classes (GstDeimFilter *filter, DeimModel *model, const gchar *text, GError **error)
+gboolean
+gst_deim_filter_set_classes (GstDeimFilter *filter, DeimModel *model, const gchar *text, GError **error)
 {
   g_autofree gboolean *wanted = g_new0 (gboolean, filter->num_classes);
   guint count = 0;
-  g_auto (GStrv) entries = g_strsplit (text, ",", -1);
+  g_auto (GStrv) entries = g_strsplit (text ? text : "", ",", -1);
   for (guint i = 0; entries[i]; i++) {
     gchar *entry = g_strstrip (entries[i]);
     guint index;
@@ -72,31 +89,17 @@ read_classes (GstDeimFilter *filter, DeimModel *model, const gchar *text, GError
     wanted[index] = TRUE;
     count++;
   }
-  for (guint i = 0; count > 0 && i < filter->num_classes; i++) {
-    if (!wanted[i])
-      filter->min_score[i] = INFINITY;
-  }
+  for (guint i = 0; i < filter->num_classes; i++)
+    filter->classes[i].wanted = count == 0 || wanted[i];
   return TRUE;
-}
-
-GstDeimFilter *
-gst_deim_filter_new (DeimModel *model, gdouble threshold, const gchar *class_thresholds, const gchar *classes,
-                     GError **error)
-{
-  guint num_classes = deim_model_get_info (model)->num_classes;
-  g_autofree GstDeimFilter *filter = g_malloc0 (sizeof *filter + num_classes * sizeof filter->min_score[0]);
-  filter->num_classes = num_classes;
-  for (guint i = 0; i < num_classes; i++)
-    filter->min_score[i] = (gfloat) threshold;
-  if (class_thresholds && !read_class_thresholds (filter, model, class_thresholds, error))
-    return NULL;
-  if (classes && !read_classes (filter, model, classes, error))
-    return NULL;
-  return g_steal_pointer (&filter);
 }
 
 gboolean
 gst_deim_filter_keeps (const GstDeimFilter *filter, const DeimDetection *detection)
 {
-  return detection->label < filter->num_classes && detection->score >= filter->min_score[detection->label];
+  if (detection->label >= filter->num_classes)
+    return FALSE;
+  const GstDeimFilterClass *of_class = &filter->classes[detection->label];
+  gfloat least = isnan (of_class->min_score) ? filter->threshold : of_class->min_score;
+  return of_class->wanted && detection->score >= least;
 }

@@ -8,22 +8,28 @@
 
 G_BEGIN_DECLS
 
-/* The least score of each class; INFINITY for a class that is not wanted. */
 typedef struct {
+  gfloat min_score; /* NaN: the filter's threshold */
+  gboolean wanted;
+} GstDeimFilterClass;
+
+typedef struct {
+  gfloat threshold; /* of the classes that have none of their own; 0 at first */
   guint num_classes;
-  gfloat min_score[];
+  GstDeimFilterClass classes[];
 } GstDeimFilter;
 
+/* One for @model that keeps everything. Free with g_free(). */
+GstDeimFilter *gst_deim_filter_new (DeimModel *model);
+
 /*
- * gst_deim_filter_new:
- * @threshold: for the classes that @class_thresholds does not name
- * @class_thresholds: (nullable): "person:0.4,car:0.6", classes by name or index
- * @classes: (nullable): "person,car", the only classes wanted; NULL or "" is all
- *
- * Free with g_free(). DEIM_ERROR_SETTINGS names the entry that makes no sense for @model.
+ * Each setting is taken over by itself. @text: (nullable): "person:0.4,car:0.6" or "person,car", the only classes
+ * wanted, by name or index; NULL or "" is none of their own, and all of them. @model: the one of gst_deim_filter_new().
+ * FALSE: DEIM_ERROR_SETTINGS names the entry that makes no sense for @model, and the former setting stays.
  */
-GstDeimFilter *gst_deim_filter_new (DeimModel *model, gdouble threshold, const gchar *class_thresholds,
-                                    const gchar *classes, GError **error);
+gboolean gst_deim_filter_set_class_thresholds (GstDeimFilter *filter, DeimModel *model, const gchar *text,
+                                               GError **error);
+gboolean gst_deim_filter_set_classes (GstDeimFilter *filter, DeimModel *model, const gchar *text, GError **error);
 
 gboolean gst_deim_filter_keeps (const GstDeimFilter *filter, const DeimDetection *detection);
 

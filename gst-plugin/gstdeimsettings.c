@@ -204,7 +204,7 @@ set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
     break;
   }
-  self->settings_changed = TRUE;
+  self->settings_changed |= 1 << id;
   GST_OBJECT_UNLOCK (self);
 }
 
@@ -304,6 +304,19 @@ parse_region (const gchar *text, GstDeimRegion *region, GError **error)
   return TRUE;
 }
 
+/* Adds @problem, which it takes, to those of the same reading. */
+static void
+join_error (GError **joined, GError *problem)
+{
+  if (!*joined) {
+    *joined = problem;
+    return;
+  }
+  g_autoptr (GError) former = g_steal_pointer (joined);
+  *joined = g_error_new (former->domain, former->code, "%s\n%s", former->message, problem->message);
+  g_error_free (problem);
+}
+
 gboolean
 gst_deim_settings_read (GstDeimDetect *self, GError **error)
 {
@@ -312,26 +325,36 @@ gst_deim_settings_read (GstDeimDetect *self, GError **error)
   gdouble threshold = settings->threshold;
   g_autofree gchar *class_thresholds = g_strdup (settings->class_thresholds);
   g_autofree gchar *classes = g_strdup (settings->classes);
-  g_autofree gchar *region_text = g_strdup (settings->region);
-  self->settings_changed = FALSE;
+  g_autofree gchar *region = g_strdup (settings->region);
+  gint changed = self->settings_changed;
+  self->settings_changed = 0;
   self->interval = settings->inference_interval;
   self->qos = settings->qos;
   self->pass_through = settings->pass_through;
   self->post_messages = settings->post_messages;
   GST_OBJECT_UNLOCK (self);
 
-  GstDeimRegion region;
-  if (!parse_region (region_text, &region, error))
-    return FALSE;
   DeimModel *model = gst_deim_engine_get_model (self->engine);
-  GstDeimFilter *filter = gst_deim_filter_new (model, threshold, class_thresholds, classes, error);
-  if (!filter)
-    return FALSE;
-  g_free (self->filter);
-  self->filter = filter;
-  self->region = region;
-  self->region_warned = FALSE;
-  return TRUE;
+  if (!self->filter) {
+    self->filter = gst_deim_filter_new (model);
+    changed = ~0;
+  }
+  self->filter->threshold = (gfloat) threshold;
+  g_autoptr (GError) problems = NULL;
+  GError *problem = NULL;
+  if (changed & 1 << PROP_CLASS_THRESHOLDS &&
+      !gst_deim_filter_set_class_thresholds (self->filter, model, class_thresholds, &problem))
+    join_error (&problems, g_steal_pointer (&problem));
+  if (changed & 1 << PROP_CLASSES && !gst_deim_filter_set_classes (self->filter, model, classes, &problem))
+    join_error (&problems, g_steal_pointer (&problem));
+  if (changed & 1 << PROP_REGION && !parse_region (region, &self->region, &problem))
+    join_error (&problems, g_steal_pointer (&problem));
+  if (changed & 1 << PROP_REGION)
+    self->region_warned = FALSE;
+  if (!problems)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&problems));
+  return FALSE;
 }
 
 void

@@ -97,6 +97,7 @@ static const StartError start_errors[] = {
   { "class-thresholds;class 1", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "class:score" },
   { "class-thresholds;unicorn:0.5", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "\"unicorn\"" },
   { "region;1,2,3", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "x,y,w,h" },
+  { "classes;5;region;1,2", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "region: \"1,2\"" },
   { "region;1,2,3,-4", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "x,y,w,h" },
 };
 
@@ -227,6 +228,49 @@ test_live_meta (void)
   teardown (harness);
 }
 
+/* The one warning that there is has these words, and not those. */
+static void
+assert_one_warning (GstHarness *harness, const gchar *words, const gchar *other_words, const gchar *no_words)
+{
+  g_autoptr (GstMessage) message = pop_message (harness, GST_MESSAGE_WARNING);
+  g_autoptr (GError) error = NULL;
+  g_assert_nonnull (message);
+  gst_message_parse_warning (message, &error, NULL);
+  g_test_message ("%s", error->message);
+  g_assert_error (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS);
+  g_assert_nonnull (strstr (error->message, words));
+  g_assert_nonnull (strstr (error->message, other_words));
+  g_assert_null (strstr (error->message, no_words));
+  g_assert_null (pop_message (harness, GST_MESSAGE_WARNING));
+}
+
+/* A wrong setting keeps its former value; it is told once, and does not keep the others from their effect. */
+static void
+test_live_settings (void)
+{
+  GstHarness *harness = setup ("in-flight=1 classes=1,2");
+  GObject *element = G_OBJECT (harness->element);
+  assert_regions (harness, 0, 1);
+  g_object_set (element, "region", "a,b", "threshold", 0.1, NULL);
+  assert_regions (harness, 1, 2);
+  assert_one_warning (harness, "region: \"a,b\"", "x,y,w,h", "class");
+  /* Others are written, and the wrong one still stands there. */
+  g_object_set (element, "classes", "class 2", NULL);
+  assert_regions (harness, 2, 1);
+  g_object_set (element, "threshold", 0.65, "inference-interval", 1, NULL);
+  assert_regions (harness, 3, 0);
+  g_assert_null (pop_message (harness, GST_MESSAGE_WARNING));
+  /* All that are wrong at a time are named; thresholds by class hold in spite of them. */
+  g_object_set (element, "class-thresholds", "2:0.1", "region", "1,2", "classes", "unicorn", NULL);
+  assert_regions (harness, 4, 1);
+  assert_one_warning (harness, "region: \"1,2\"", "classes: the model has no class \"unicorn\"", "class-thresholds");
+  g_object_set (element, "region", "0,0,16,16", "classes", NULL, "class-thresholds", "", "threshold", 0.1, NULL);
+  assert_regions (harness, 5, 3);
+  g_assert_cmpuint (fake_deim_get_counts ().last.region_w, ==, 16);
+  g_assert_null (pop_message (harness, GST_MESSAGE_WARNING));
+  teardown (harness);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -241,6 +285,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/failures", test_failures);
   g_test_add_func ("/deimdetect/device-lost", test_device_lost);
   g_test_add_func ("/deimdetect/live-meta", test_live_meta);
+  g_test_add_func ("/deimdetect/live-settings", test_live_settings);
   int result = run_element_tests ();
   g_unlink (model);
   g_free (model);
