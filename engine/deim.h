@@ -80,11 +80,19 @@ DEIM_API DeimDevice *deim_device_open (const gchar *selector, GError **error);
  * @selector: (nullable): as for deim_device_open()
  * @cache_dir: (nullable): the folder for compiled pipelines, made when it is
  *   not there; NULL or "" is $XDG_CACHE_HOME/gst-deim. Where it cannot be
- *   written, pipelines are compiled anew each time; that is no error.
+ *   written, pipelines are compiled and the device is tested anew each time;
+ *   that is no error here, and deim_device_check_cache() tells.
  */
 DEIM_API DeimDevice *deim_device_open_full (const gchar *selector, const gchar *cache_dir, GError **error);
 DEIM_API DeimDevice *deim_device_ref (DeimDevice *device);
 DEIM_API void deim_device_unref (DeimDevice *device);
+
+/**
+ * deim_device_check_cache: FALSE with DEIM_ERROR_WRITE, which names the folder
+ * and the cause, when nothing can be kept for the next start. Tries by writing
+ * an empty file, which it removes.
+ */
+DEIM_API gboolean deim_device_check_cache (DeimDevice *device, GError **error);
 
 /** deim_device_get_name: the driver's name of the device, "llvmpipe (LLVM 15.0.6, 256 bits)". */
 DEIM_API const gchar *deim_device_get_name (DeimDevice *device);

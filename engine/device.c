@@ -47,6 +47,12 @@ deim_device_unref (DeimDevice *self)
   g_free (self);
 }
 
+gboolean
+deim_device_check_cache (DeimDevice *self, GError **error)
+{
+  return deim_gpu_check_cache (self->gpu, error);
+}
+
 DeimGpu *
 deim_device_get_gpu (DeimDevice *self)
 {

@@ -113,6 +113,19 @@ reset (GstDeimDetect *self)
   GST_OBJECT_UNLOCK (self);
 }
 
+/* Without a cache all is well but the time that each start takes, which nobody would ever look for. */
+static void
+warn_of_cache (GstDeimDetect *self)
+{
+  g_autoptr (GError) error = NULL;
+  if (!deim_device_check_cache (gst_deim_engine_get_device (self->engine), &error))
+    GST_ELEMENT_WARNING (self, RESOURCE, OPEN_WRITE,
+                         ("cache-dir: %s. Compiled pipelines and the device's self-test are not kept, and every start "
+                          "takes as long as the first; set \"cache-dir\" to a folder that can be written.",
+                          error->message),
+                         ("checking the cache failed"));
+}
+
 static gboolean
 gst_deim_detect_start (GstBaseTransform *base)
 {
@@ -165,6 +178,7 @@ gst_deim_detect_start (GstBaseTransform *base)
     return FALSE;
   }
 
+  warn_of_cache (self);
   reset (self);
   gst_deim_timing_start (self);
   DeimModel *loaded = gst_deim_engine_get_model (self->engine);

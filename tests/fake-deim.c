@@ -12,6 +12,7 @@ G_DEFINE_QUARK (deim-error, deim_error)
 
 struct _DeimDevice {
   gatomicrefcount refs;
+  gboolean no_cache;
 };
 
 struct _DeimModel {
@@ -185,6 +186,7 @@ deim_device_open_full (const gchar *selector, const gchar *cache_dir, GError **e
     return NULL;
   DeimDevice *device = g_new0 (DeimDevice, 1);
   g_atomic_ref_count_init (&device->refs);
+  device->no_cache = cache_dir && g_str_has_prefix (cache_dir, "/proc/");
   count_live (1);
   g_mutex_lock (&lock);
   counts.devices_opened++;
@@ -207,6 +209,14 @@ deim_device_unref (DeimDevice *device)
     return;
   g_free (device);
   count_live (-1);
+}
+
+gboolean
+deim_device_check_cache (DeimDevice *device, GError **error)
+{
+  if (device->no_cache)
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_WRITE, "the folder cannot be made");
+  return !device->no_cache;
 }
 
 const gchar *

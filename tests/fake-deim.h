@@ -8,6 +8,8 @@
  *   class 1, score 0.6, the upper left corner, reaching out of the frame by 10 pixels;
  *   class 2, score 0.2, everything.
  * where b is the first byte of the frame's first plane, so that a result can be told from another frame's.
+ *
+ * A device with a cache_dir in /proc has nowhere to write.
  */
 #pragma once
 

@@ -186,9 +186,28 @@ test_cache_dir (void)
   g_assert_cmpuint (fake_deim_get_counts ().models_loaded, ==, 1);
   GstHarness *third = setup_harness (launch, RGB_CAPS);
   g_assert_cmpuint (fake_deim_get_counts ().devices_opened, ==, 2);
+  g_assert_null (pop_message (first, GST_MESSAGE_WARNING));
   teardown_harness (third);
   teardown_harness (second);
   teardown (first);
+}
+
+/* A folder that cannot be written costs time at each start, which a message says, and nothing else. */
+static void
+test_no_cache (void)
+{
+  GstHarness *harness = setup ("in-flight=1 cache-dir=/proc/nope");
+  g_autoptr (GstMessage) message = pop_message (harness, GST_MESSAGE_WARNING);
+  g_autoptr (GError) warning = NULL;
+  g_assert_nonnull (message);
+  gst_message_parse_warning (message, &warning, NULL);
+  g_assert_error (warning, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_WRITE);
+  g_assert_nonnull (strstr (warning->message, "cache-dir"));
+  g_assert_null (pop_message (harness, GST_MESSAGE_WARNING | GST_MESSAGE_ERROR));
+  push_frames (harness, RGB_CAPS, 0, 1);
+  g_autoptr (GstBuffer) buffer = pull_frame (harness, 0);
+  g_assert_true (was_inferred (buffer));
+  teardown (harness);
 }
 
 /* -------------------------------------------------------------------- meta */
@@ -374,6 +393,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/bytes", test_bytes);
   g_test_add_func ("/deimdetect/messages", test_messages);
   g_test_add_func ("/deimdetect/cache-dir", test_cache_dir);
+  g_test_add_func ("/deimdetect/no-cache", test_no_cache);
   g_test_add_func ("/deimdetect/no-analytics", test_no_analytics);
   g_test_add_func ("/deimdetect/scaled", test_scaled);
   g_test_add_func ("/deimdetect/cropped", test_cropped);

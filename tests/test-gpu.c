@@ -467,6 +467,8 @@ test_cache (void)
   g_assert_true (g_str_has_suffix (path, ".bin"));
 
   g_assert_false (is_read (path, &properties));
+  g_assert_true (deim_pipeline_cache_check (path, &error));
+  g_assert_no_error (error);
   run_once (folder);
   g_assert_true (is_read (path, &properties));
   run_once (folder);
@@ -479,6 +481,15 @@ test_cache (void)
   g_assert_null (g_dir_read_name (dir));
   g_autofree gchar *name = g_path_get_basename (path);
   g_assert_cmpstr (only, ==, name);
+
+  /* A folder that cannot be made, and one that cannot be written; root is stopped by both, too. */
+  static const gchar *const nowhere[] = { "/proc/nope/pipelines.bin", "/proc/pipelines.bin" };
+  for (guint i = 0; i < G_N_ELEMENTS (nowhere); i++) {
+    g_assert_false (deim_pipeline_cache_check (nowhere[i], &error));
+    g_assert_error (error, DEIM_ERROR, DEIM_ERROR_WRITE);
+    g_assert_nonnull (strstr (error->message, "/proc"));
+    g_clear_error (&error);
+  }
 
   /* Another driver, device or layout of the file is as good as no file. */
   DeimGpuProperties other = properties;

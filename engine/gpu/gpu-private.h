@@ -74,6 +74,8 @@ gchar *deim_pipeline_cache_path (const DeimGpuProperties *properties, const gcha
 GBytes *deim_pipeline_cache_read (const gchar *path, const DeimGpuProperties *properties, guint64 *ret_checksum);
 gboolean deim_pipeline_cache_write (const gchar *path, const DeimGpuProperties *properties, gconstpointer payload,
                                     gsize size, GError **error);
+/* Whether a file can be written where @path is to be. */
+gboolean deim_pipeline_cache_check (const gchar *path, GError **error);
 guint64 deim_pipeline_cache_checksum (gconstpointer payload, gsize size);
 
 /* command.c */

@@ -44,6 +44,8 @@ void deim_gpu_overrule (DeimGpu *gpu, DeimDecision decision, gboolean on, const 
 /* A file for what is known of this device, driver and build: beside the pipeline cache, with @suffix. NULL where there
  * is nowhere to write. Free with g_free(). */
 gchar *deim_gpu_cache_file (DeimGpu *gpu, const gchar *suffix);
+/* Whether such files can be written, found out by writing one; DEIM_ERROR_WRITE names the folder and the cause. */
+gboolean deim_gpu_check_cache (DeimGpu *gpu, GError **error);
 
 /* ------------------------------------------------------------------ memory */
 

@@ -12,6 +12,7 @@
 #include "gpu-private.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include <glib/gstdio.h>
 
@@ -127,15 +128,43 @@ deim_pipeline_cache_read (const gchar *path, const DeimGpuProperties *properties
   return g_bytes_new_from_bytes (whole, sizeof (Header), payload_size);
 }
 
+/* The folder of @path, made when it is not there. */
+static gchar *
+make_folder (const gchar *path, GError **error)
+{
+  g_autofree gchar *folder = g_path_get_dirname (path);
+  if (g_mkdir_with_parents (folder, 0700) == 0)
+    return g_steal_pointer (&folder);
+  g_set_error (error, DEIM_ERROR, DEIM_ERROR_WRITE, "the folder %s cannot be made: %s", folder, g_strerror (errno));
+  return NULL;
+}
+
+gboolean
+deim_pipeline_cache_check (const gchar *path, GError **error)
+{
+  g_autofree gchar *folder = make_folder (path, error);
+  if (!folder)
+    return FALSE;
+  /* Permissions alone do not say it: file systems are read-only, or full. */
+  g_autofree gchar *trial = g_build_filename (folder, "trial-XXXXXX", NULL);
+  gint fd = g_mkstemp (trial);
+  if (fd < 0) {
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_WRITE, "the folder %s cannot be written: %s", folder,
+                 g_strerror (errno));
+    return FALSE;
+  }
+  close (fd);
+  g_unlink (trial);
+  return TRUE;
+}
+
 gboolean
 deim_pipeline_cache_write (const gchar *path, const DeimGpuProperties *properties, gconstpointer payload, gsize size,
                            GError **error)
 {
-  g_autofree gchar *folder = g_path_get_dirname (path);
-  if (g_mkdir_with_parents (folder, 0700) != 0) {
-    g_set_error (error, DEIM_ERROR, DEIM_ERROR_WRITE, "the folder %s cannot be made: %s", folder, g_strerror (errno));
+  g_autofree gchar *folder = make_folder (path, error);
+  if (!folder)
     return FALSE;
-  }
   Header header;
   fill_header (&header, properties, size, deim_pipeline_cache_checksum (payload, size));
   g_autoptr (GByteArray) content = g_byte_array_sized_new ((guint) (sizeof header + size));

@@ -320,6 +320,12 @@ deim_gpu_cache_file (DeimGpu *gpu, const gchar *suffix)
 }
 
 gboolean
+deim_gpu_check_cache (DeimGpu *gpu, GError **error)
+{
+  return deim_pipeline_cache_check (gpu->cache_path, error);
+}
+
+gboolean
 deim_gpu_init_pipelines (DeimGpu *gpu, const gchar *cache_dir, GError **error)
 {
   gpu->pipelines = g_hash_table_new (hash_key, equal_keys);
