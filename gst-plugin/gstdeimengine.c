@@ -262,7 +262,8 @@ bus_error_of (const GError *error)
 }
 
 void
-gst_deim_post_error (GstElement *element, const GError *error, const gchar *doing)
+gst_deim_post_error_at (GstElement *element, const GError *error, const gchar *doing, const gchar *file,
+                        const gchar *function, gint line)
 {
   BusError bus = bus_error_of (error);
   /* What the engine advises then is for programs. */
@@ -272,5 +273,5 @@ gst_deim_post_error (GstElement *element, const GError *error, const gchar *doin
   gst_element_message_full (element, GST_MESSAGE_ERROR, bus.domain, bus.code, g_strdup (text),
                             g_strdup_printf ("%s failed (%s, code %d): %s", doing, g_quark_to_string (error->domain),
                                              error->code, error->message),
-                            __FILE__, G_STRFUNC, __LINE__);
+                            file, function, line);
 }

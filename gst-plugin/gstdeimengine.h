@@ -45,7 +45,11 @@ DeimDetector *gst_deim_engine_new_detector (GstDeimEngine *engine, guint in_flig
 /* After DEIM_ERROR_DEVICE_LOST: elements that start from now on open the device again. */
 void gst_deim_engine_forget_device (GstDeimEngine *engine);
 
-/* Posts @error on the bus in the domain and code that GStreamer has for it. @doing: what failed, for the debug text. */
-void gst_deim_post_error (GstElement *element, const GError *error, const gchar *doing);
+/* Posts @error on the bus in the domain and code that GStreamer has for it. @doing: what failed, for the debug text,
+ * which names the place of the call too. */
+#define gst_deim_post_error(element, error, doing)                                                                     \
+  gst_deim_post_error_at (element, error, doing, __FILE__, GST_FUNCTION, __LINE__)
+void gst_deim_post_error_at (GstElement *element, const GError *error, const gchar *doing, const gchar *file,
+                             const gchar *function, gint line);
 
 G_END_DECLS

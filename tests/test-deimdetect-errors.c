@@ -178,6 +178,32 @@ test_failures (void)
     }
 }
 
+/* The debug text of the error on the bus names @file, which met the failure. */
+static void
+assert_place (GstHarness *harness, const gchar *file)
+{
+  g_autoptr (GstMessage) message = pop_message (harness, GST_MESSAGE_ERROR);
+  g_autofree gchar *debug = NULL;
+  g_assert_nonnull (message);
+  gst_message_parse_error (message, NULL, &debug);
+  g_test_message ("%s", debug);
+  g_assert_nonnull (strstr (debug, file));
+}
+
+static void
+test_place (void)
+{
+  GstHarness *harness = setup ("");
+  fake_deim_set_failure_at (FAKE_SUBMIT, DEIM_ERROR_MEMORY);
+  g_assert_cmpint (gst_harness_push (harness, make_frame (RGB_CAPS, 0)), ==, GST_FLOW_ERROR);
+  assert_place (harness, "gstdeimsubmit.c(");
+  gst_element_set_state (harness->element, GST_STATE_NULL);
+  fake_deim_set_failure_at (FAKE_MAKE, DEIM_ERROR_MEMORY);
+  g_assert_cmpint (gst_element_set_state (harness->element, GST_STATE_PAUSED), ==, GST_STATE_CHANGE_FAILURE);
+  assert_place (harness, "gstdeimdetect.c(");
+  teardown (harness);
+}
+
 /* The device is lost with frames in flight: one error, no matter how many frames there are. */
 static void
 test_device_lost (void)
@@ -283,6 +309,7 @@ main (int argc, char **argv)
     g_test_add_data_func (path, &start_errors[i], test_start_error);
   }
   g_test_add_func ("/deimdetect/failures", test_failures);
+  g_test_add_func ("/deimdetect/place", test_place);
   g_test_add_func ("/deimdetect/device-lost", test_device_lost);
   g_test_add_func ("/deimdetect/live-meta", test_live_meta);
   g_test_add_func ("/deimdetect/live-settings", test_live_settings);
