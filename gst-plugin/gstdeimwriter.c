@@ -13,6 +13,7 @@
 struct _GstDeimWriter {
   gchar *location;
   gint fd;
+  gboolean is_own;  /* to be closed: the standard output is the process' */
   gboolean is_file; /* never makes anybody wait */
   GstPoll *poll;
   GString *rest; /* what is left of a line that flushing interrupted */
@@ -28,23 +29,53 @@ set_open_error (GError **error, const gchar *location, gint number)
                location, g_strerror (number), mend);
 }
 
+/* A process may be started without a standard output. What it opens first then gets its number, which is told here by
+ * being read-only, or of no kind that an output has (an eventfd). */
+static gint
+find_stdout (GError **error)
+{
+  struct stat info;
+  gint flags = fcntl (STDOUT_FILENO, F_GETFL);
+  if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && fstat (STDOUT_FILENO, &info) == 0 &&
+      (info.st_mode & S_IFMT) != 0)
+    return STDOUT_FILENO;
+  g_set_error (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_WRITE,
+               "location: the standard output of this process is closed; set \"location\" to a file, or start the "
+               "process with an output");
+  return -1;
+}
+
+static gint
+open_location (const gchar *location, gboolean append, GError **error)
+{
+  /* Without O_NONBLOCK opening a pipe waits for a reader, and with it the whole pipeline. */
+  gint flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC | (append ? 0 : O_TRUNC);
+  gint fd = open (location, flags, 0666);
+  if (fd >= 0 && fd <= STDERR_FILENO) {
+    /* As above: what the process prints would land among the lines. */
+    gint other = fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    gint number = errno;
+    close (fd);
+    errno = number;
+    fd = other;
+  }
+  if (fd < 0)
+    set_open_error (error, location, errno);
+  return fd;
+}
+
 GstDeimWriter *
 gst_deim_writer_new (const gchar *location, gboolean append, GError **error)
 {
-  gint fd = STDOUT_FILENO;
-  if (strcmp (location, "-") != 0) {
-    /* Without O_NONBLOCK opening a pipe waits for a reader, and with it the whole pipeline. */
-    gint flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC | (append ? 0 : O_TRUNC);
-    fd = open (location, flags, 0666);
-    if (fd < 0) {
-      set_open_error (error, location, errno);
-      return NULL;
-    }
-  }
+  gboolean is_own = strcmp (location, "-") != 0;
+  gint fd = is_own ? open_location (location, append, error) : find_stdout (error);
+  if (fd < 0)
+    return NULL;
   struct stat info;
   GstDeimWriter *writer = g_new0 (GstDeimWriter, 1);
-  writer->location = g_strdup (fd == STDOUT_FILENO ? "the standard output" : location);
+  writer->location = g_strdup (is_own ? location : "the standard output");
   writer->fd = fd;
+  writer->is_own = is_own;
   writer->is_file = fstat (fd, &info) == 0 && S_ISREG (info.st_mode);
   writer->rest = g_string_new (NULL);
   writer->poll = gst_poll_new (TRUE);
@@ -61,7 +92,7 @@ gst_deim_writer_free (GstDeimWriter *writer)
   if (!writer)
     return;
   gst_poll_free (writer->poll);
-  if (writer->fd != STDOUT_FILENO)
+  if (writer->is_own)
     close (writer->fd);
   g_string_free (writer->rest, TRUE);
   g_free (writer->location);

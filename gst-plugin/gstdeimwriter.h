@@ -17,7 +17,7 @@ typedef struct _GstDeimWriter GstDeimWriter;
 
 /*
  * gst_deim_writer_new:
- * @location: a path, or "-" for the standard output. A named pipe must have a reader by now.
+ * @location: a path, or "-" for the standard output, which must not be closed. A named pipe must have a reader by now.
  * @append: keep what a file holds
  *
  * Errors are in the domain GST_RESOURCE_ERROR.

@@ -8,11 +8,13 @@
 #include <json-glib/json-glib.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "element-helpers.h"
 #include "fake-deim.h"
+#include "gst-plugin/gstdeimwriter.h"
 
 GST_PLUGIN_STATIC_DECLARE (deim);
 
@@ -419,6 +421,47 @@ test_stdout (void)
   g_assert_nonnull (node);
 }
 
+/* A process without a standard output: "-" is an error, whatever has got its number meanwhile, and a file does not
+ * become its standard output. */
+static void
+test_no_stdout (void)
+{
+  g_autofree gchar *location = path_of ("no-stdout.jsonl"), *text = NULL;
+  g_autoptr (GString) line = g_string_new ("{}\n");
+  GError *errors[4] = { NULL };
+  gint saved = dup (STDOUT_FILENO);
+  fflush (NULL);
+  close (STDOUT_FILENO); /* nothing is told from here on */
+  GstDeimWriter *writer = gst_deim_writer_new (location, FALSE, &errors[0]);
+  g_autofree gchar *taken = g_file_read_link ("/proc/self/fd/1", NULL);
+  GstFlowReturn flow = writer ? gst_deim_writer_write (writer, line, &errors[0]) : GST_FLOW_ERROR;
+  gst_deim_writer_free (writer);
+  gboolean is_left_open = fcntl (STDOUT_FILENO, F_GETFD) >= 0;
+  GstDeimWriter *closed = gst_deim_writer_new ("-", FALSE, &errors[1]);
+  gint input = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+  GstDeimWriter *read_only = gst_deim_writer_new ("-", FALSE, &errors[2]);
+  close (input);
+  gint event = eventfd (0, EFD_CLOEXEC);
+  GstDeimWriter *no_output = gst_deim_writer_new ("-", FALSE, &errors[3]);
+  gboolean had_its_number = input == STDOUT_FILENO && event == STDOUT_FILENO;
+  g_assert_cmpint (dup2 (saved, STDOUT_FILENO), ==, STDOUT_FILENO);
+  close (saved);
+
+  g_assert_no_error (errors[0]);
+  g_assert_cmpint (flow, ==, GST_FLOW_OK);
+  g_assert_cmpstr (taken, !=, location);
+  g_assert_false (is_left_open);
+  g_assert_true (g_file_get_contents (location, &text, NULL, NULL));
+  g_assert_cmpstr (text, ==, "{}\n");
+  g_assert_true (had_its_number);
+  g_assert_true (!closed && !read_only && !no_output);
+  for (guint i = 1; i < G_N_ELEMENTS (errors); i++) {
+    g_assert_error (errors[i], GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_WRITE);
+    g_assert_nonnull (strstr (errors[i]->message, "standard output"));
+    g_clear_error (&errors[i]);
+  }
+}
+
 /* With the detector in front, and again after a stop. */
 static void
 test_with_detector (void)
@@ -481,6 +524,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimjson/reader-ends", test_reader_ends);
   g_test_add_func ("/deimjson/reader-sleeps", test_reader_sleeps);
   g_test_add_func ("/deimjson/stdout", test_stdout);
+  g_test_add_func ("/deimjson/no-stdout", test_no_stdout);
   g_test_add_func ("/deimjson/with-detector", test_with_detector);
   int result = run_element_tests ();
   remove_folder ();
