@@ -45,4 +45,4 @@ plugin_init (GstPlugin *plugin)
 
 #define PACKAGE "gst-deim"
 GST_PLUGIN_DEFINE (GST_VERSION_MAJOR, GST_VERSION_MINOR, deim, "Real-time object detection with DEIM on Vulkan",
-                   plugin_init, DEIM_VERSION, "LGPL", "gst-deim", "https://gitlab.freedesktop.org/gstreamer")
+                   plugin_init, DEIM_VERSION, "LGPL", "gst-deim", "gst-deim")

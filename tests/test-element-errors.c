@@ -82,6 +82,8 @@ test_registration (void)
   g_autofree gchar *path = g_build_filename (g_getenv ("GST_PLUGIN_PATH"), "libgstdeim.so", NULL);
   GstPlugin *plugin = gst_plugin_load_file (path, &error);
   g_assert_no_error (error);
+  g_assert_cmpstr (gst_plugin_get_package (plugin), ==, "gst-deim");
+  g_assert_cmpstr (gst_plugin_get_origin (plugin), ==, "gst-deim");
   gst_object_unref (plugin);
   gdouble taken = (gdouble) (g_get_monotonic_time () - start) / 1000;
   static const gchar *const names[] = { "deimdetect", "deimjson", "deimoverlay" };
