@@ -43,7 +43,7 @@ typedef struct {
 typedef struct {
   guint64 frames;     /* came in */
   guint64 inferred;   /* went out with a result */
-  guint64 discarded;  /* thrown away by a flush or an error */
+  guint64 discarded;  /* thrown away by a flush or an error: of frames, what is not inferred, skipped or inside */
   guint64 detections; /* attached */
   guint64 skipped[GST_DEIM_SKIP_COUNT];
   guint64 told;           /* QoS messages: frames that were late or met with overload, also those still inside */
@@ -157,8 +157,9 @@ gint64 gst_deim_flow_push_overdue (GstDeimDetect *self);
 
 /* ---- gstdeimsubmit.c; the stream lock is held */
 
-/* Hands the picture of @frame to the engine, or sets its skip where there is nothing to look at. Memory that is a
- * DMABuf is read where it lies, if the device can; so the buffer has to stay until the result is collected. */
+/* Hands the picture of @frame to the engine, or sets its skip where there is nothing to look at. After an error, which
+ * is posted, the frame is counted as discarded. Memory that is a DMABuf is read where it lies, if the device can; so
+ * the buffer has to stay until the result is collected. */
 GstFlowReturn gst_deim_submit (GstDeimDetect *self, GstDeimPending *frame);
 /* Waits for the inference of @frame and takes its result. */
 GstFlowReturn gst_deim_submit_collect (GstDeimDetect *self, GstDeimPending *frame);

@@ -11,15 +11,21 @@
 GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
 #define GST_CAT_DEFAULT gst_deim_debug
 
-/* Nothing is tried after that until the next start or flush: one failure, one message. */
+/* Nothing is tried after an error was posted, until the next start or flush: one failure, one message. */
+static GstFlowReturn
+stop_trying (GstDeimDetect *self)
+{
+  self->flow = GST_FLOW_ERROR;
+  return GST_FLOW_ERROR;
+}
+
 static GstFlowReturn
 engine_failed (GstDeimDetect *self, const GError *error, const gchar *doing)
 {
   if (g_error_matches (error, DEIM_ERROR, DEIM_ERROR_DEVICE_LOST))
     gst_deim_engine_forget_device (self->engine);
   gst_deim_post_error (GST_ELEMENT (self), error, doing);
-  self->flow = GST_FLOW_ERROR;
-  return GST_FLOW_ERROR;
+  return stop_trying (self);
 }
 
 /* ----------------------------------------------------------------------- in */
@@ -113,7 +119,7 @@ show_mapped (GstDeimDetect *self, GstDeimPending *pending)
                        ("A frame cannot be read: its memory is not that of a %s picture.",
                         gst_video_format_to_string (GST_VIDEO_INFO_FORMAT (&self->info))),
                        ("gst_video_frame_map() failed"));
-    return GST_FLOW_ERROR;
+    return stop_trying (self);
   }
   DeimFrame frame = self->layout;
   frame.width = (guint) GST_VIDEO_FRAME_WIDTH (&video);
@@ -125,14 +131,16 @@ show_mapped (GstDeimDetect *self, GstDeimPending *pending)
     frame.stride[i] = (guint) stride;
     upright = upright && stride > 0;
   }
-  GstFlowReturn flow = GST_FLOW_ERROR;
-  if (upright)
+  GstFlowReturn flow;
+  if (upright) {
     flow = show (self, pending, &frame);
-  else
+  } else {
     GST_ELEMENT_ERROR (self, STREAM, FORMAT,
                        ("Frames that are stored upside down are not supported; put videoflip "
                         "or videoconvert before this element."),
                        ("negative stride"));
+    flow = stop_trying (self);
+  }
   gst_video_frame_unmap (&video);
   return flow;
 }
@@ -142,12 +150,17 @@ gst_deim_submit (GstDeimDetect *self, GstDeimPending *pending)
 {
   DeimFrame frame = self->layout;
   DeimDmabuf at;
-  if (self->try_dmabuf && gst_deim_frame_find_dmabuf (&self->info, pending->buffer, &frame, &at)) {
-    GstFlowReturn flow = show (self, pending, &frame);
-    if (flow != GST_FLOW_NOT_SUPPORTED)
-      return flow;
+  GstFlowReturn flow = GST_FLOW_NOT_SUPPORTED;
+  if (self->try_dmabuf && gst_deim_frame_find_dmabuf (&self->info, pending->buffer, &frame, &at))
+    flow = show (self, pending, &frame);
+  if (flow == GST_FLOW_NOT_SUPPORTED)
+    flow = show_mapped (self, pending);
+  if (flow != GST_FLOW_OK) { /* it never gets into the ring, where discarding would count it */
+    GST_OBJECT_LOCK (self);
+    self->counts.discarded++;
+    GST_OBJECT_UNLOCK (self);
   }
-  return show_mapped (self, pending);
+  return flow;
 }
 
 /* ---------------------------------------------------------------------- out */

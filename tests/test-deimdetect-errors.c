@@ -204,6 +204,48 @@ test_place (void)
   teardown (harness);
 }
 
+/* Every frame that came in is counted once more, by what became of it. */
+static void
+assert_stats_add_up (GstElement *element, guint64 frames, guint64 discarded)
+{
+  static const gchar *const outcomes[] = { "inferred",       "skipped-interval", "skipped-late", "skipped-overload",
+                                           "skipped-region", "passed-through",   "discarded" };
+  guint64 sum = 0;
+  for (guint i = 0; i < G_N_ELEMENTS (outcomes); i++)
+    sum += get_stat (element, outcomes[i]);
+  g_assert_cmpuint (get_stat (element, "frames"), ==, frames);
+  g_assert_cmpuint (get_stat (element, "discarded"), ==, discarded);
+  g_assert_cmpuint (sum, ==, frames);
+}
+
+/* A frame that is not what the caps promise is one error, however many follow, and is counted. */
+static void
+test_unreadable (void)
+{
+  GstHarness *harness = setup ("in-flight=1 inference-interval=2");
+  push_frames (harness, RGB_CAPS, 0, 2);
+  for (guint i = 2; i < 6; i++) {
+    GstBuffer *buffer = make_frame (RGB_CAPS, i);
+    gst_buffer_resize (buffer, 0, 100);
+    g_assert_cmpint (gst_harness_push (harness, buffer), ==, GST_FLOW_ERROR);
+  }
+  assert_one_error (harness, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_READ, "cannot be read");
+  assert_stats_add_up (harness->element, 3, 1);
+  drop_outputs (harness);
+
+  /* A flush is a new beginning; what the engine refuses is counted too. */
+  gst_harness_push_event (harness, gst_event_new_flush_start ());
+  gst_harness_push_event (harness, gst_event_new_flush_stop (TRUE));
+  GstSegment segment;
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  gst_harness_push_event (harness, gst_event_new_segment (&segment));
+  fake_deim_set_failure_at (FAKE_SUBMIT, DEIM_ERROR_MEMORY);
+  g_assert_cmpint (gst_harness_push (harness, make_frame (RGB_CAPS, 6)), ==, GST_FLOW_ERROR);
+  assert_one_error (harness, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NO_SPACE_LEFT, "submitting");
+  assert_stats_add_up (harness->element, 4, 2);
+  teardown (harness);
+}
+
 /* The device is lost with frames in flight: one error, no matter how many frames there are. */
 static void
 test_device_lost (void)
@@ -310,6 +352,7 @@ main (int argc, char **argv)
   }
   g_test_add_func ("/deimdetect/failures", test_failures);
   g_test_add_func ("/deimdetect/place", test_place);
+  g_test_add_func ("/deimdetect/unreadable", test_unreadable);
   g_test_add_func ("/deimdetect/device-lost", test_device_lost);
   g_test_add_func ("/deimdetect/live-meta", test_live_meta);
   g_test_add_func ("/deimdetect/live-settings", test_live_settings);
