@@ -5,8 +5,8 @@
  * @short_description: Finds objects in video with a DETR-family network on Vulkan
  * @see_also: deimoverlay
  *
- * Takes video of any size in any common format, runs a DEIM, DEIMv2, D-FINE or RT-DETR checkpoint on it, and attaches
- * what it finds as #GstVideoRegionOfInterestMeta. The pictures pass unchanged; only metadata is added.
+ * Takes video in any common format, of sides up to 16384 pixels, runs a DEIM, DEIMv2, D-FINE or RT-DETR checkpoint on
+ * it, and attaches what it finds as #GstVideoRegionOfInterestMeta. The pictures pass unchanged; only metadata is added.
  *
  * No frame is ever dropped: when downstream reports lateness, or when a live source is quicker than the device, frames
  * pass without inference and say so (their `DeimFrameMeta` has `inferred=false`, and a QoS message is posted).
@@ -44,18 +44,24 @@ GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
 /* A stream whose caps have no frame rate is taken for one of 25 frames a second. */
 #define DEFAULT_FRAME_DURATION (GST_SECOND / 25)
 
+/* Sides as the engine takes them (DEIM_FRAME_MAX_SIZE), so that a scaler before this element makes larger ones fit. */
+#define MAX_SIDE 16384
+#define SIDES    "(int) [ 1, " G_STRINGIFY (MAX_SIDE) " ]"
+#define CAPS_OF(features, format)                                                                                      \
+  "video/x-raw" features ",format=" format ",width=" SIDES ",height=" SIDES ",framerate=" GST_VIDEO_FPS_RANGE
 /* How elements of 1.24 and later name the formats of DMABufs; those before, and some since, name them as elsewhere. */
 #if GST_CHECK_VERSION(1, 24, 0)
-#define DRM_CAPS GST_VIDEO_DMA_DRM_CAPS_MAKE ",drm-format=" GST_DEIM_DRM_FORMATS ";"
+#define DRM_CAPS CAPS_OF ("(" GST_CAPS_FEATURE_MEMORY_DMABUF ")", "DMA_DRM") ",drm-format=" GST_DEIM_DRM_FORMATS ";"
 #else
 #define DRM_CAPS
 #endif
 /* Compositions that another element attached pass like any other metadata. */
 #define CAPS                                                                                                           \
   DRM_CAPS                                                                                                             \
-  GST_VIDEO_CAPS_MAKE_WITH_FEATURES (GST_CAPS_FEATURE_MEMORY_DMABUF, GST_DEIM_FORMATS)                                 \
-  ";" GST_VIDEO_CAPS_MAKE (GST_DEIM_FORMATS) ";" GST_VIDEO_CAPS_MAKE_WITH_FEATURES (                                   \
-      GST_CAPS_FEATURE_MEMORY_SYSTEM_MEMORY "," GST_CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION, GST_DEIM_FORMATS)
+  CAPS_OF ("(" GST_CAPS_FEATURE_MEMORY_DMABUF ")", GST_DEIM_FORMATS)                                                   \
+  ";" CAPS_OF ("", GST_DEIM_FORMATS) ";" CAPS_OF ("(" GST_CAPS_FEATURE_MEMORY_SYSTEM_MEMORY                            \
+                                                  "," GST_CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION ")",         \
+                                                  GST_DEIM_FORMATS)
 
 static GstStaticPadTemplate sink_template =
     GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
@@ -269,8 +275,10 @@ gst_deim_detect_accept_caps (GstBaseTransform *base, GstPadDirection direction, 
 {
   gboolean accepted = GST_BASE_TRANSFORM_CLASS (parent_class)->accept_caps (base, direction, caps);
   if (!accepted)
-    GST_WARNING_OBJECT (base, "these frames are not taken; put videoconvert before this element: %" GST_PTR_FORMAT,
-                        caps);
+    GST_WARNING_OBJECT (base,
+                        "these frames are not taken; put videoconvert before this element, or videoscale where a side "
+                        "is longer than %d: %" GST_PTR_FORMAT,
+                        MAX_SIDE, caps);
   return accepted;
 }
 

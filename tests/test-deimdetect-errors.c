@@ -246,6 +246,35 @@ test_unreadable (void)
   teardown (harness);
 }
 
+/* Frames that the engine does not take for their size are refused before there are any, and a scaler makes them fit. */
+static void
+test_sizes (void)
+{
+  static const struct {
+    const gchar *caps;
+    gboolean taken;
+  } cases[] = {
+    { "video/x-raw,format=GRAY8,width=16384,height=16,framerate=25/1", TRUE },
+    { "video/x-raw,format=GRAY8,width=16,height=16384,framerate=0/1", TRUE },
+    { "video/x-raw,format=GRAY8,width=16385,height=16,framerate=25/1", FALSE },
+    { "video/x-raw,format=GRAY8,width=20,height=20000,framerate=25/1", FALSE },
+    { "video/x-raw(memory:DMABuf),format=NV12,width=20000,height=20,framerate=25/1", FALSE },
+  };
+  GstHarness *harness = setup ("in-flight=1");
+  g_autoptr (GstPad) sink = gst_element_get_static_pad (harness->element, "sink");
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GstCaps) caps = gst_caps_from_string (cases[i].caps);
+    g_assert_true (gst_pad_query_accept_caps (sink, caps) == cases[i].taken);
+    g_autoptr (GstCaps) answer = gst_pad_query_caps (sink, caps);
+    g_assert_true (gst_caps_is_empty (answer) == !cases[i].taken);
+  }
+  gst_harness_set_src_caps_str (harness, cases[0].caps);
+  g_assert_cmpint (gst_harness_push (harness, make_frame (cases[0].caps, 0)), ==, GST_FLOW_OK);
+  g_assert_cmpuint (fake_deim_get_counts ().last.width, ==, 16384);
+  drop_outputs (harness);
+  teardown (harness);
+}
+
 /* The device is lost with frames in flight: one error, no matter how many frames there are. */
 static void
 test_device_lost (void)
@@ -353,6 +382,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/failures", test_failures);
   g_test_add_func ("/deimdetect/place", test_place);
   g_test_add_func ("/deimdetect/unreadable", test_unreadable);
+  g_test_add_func ("/deimdetect/sizes", test_sizes);
   g_test_add_func ("/deimdetect/device-lost", test_device_lost);
   g_test_add_func ("/deimdetect/live-meta", test_live_meta);
   g_test_add_func ("/deimdetect/live-settings", test_live_settings);
