@@ -121,7 +121,7 @@ struct _GstDeimDetect {
   gboolean gave_up;
   gint64 active; /* when the last chain call ended */
   gboolean region_warned;
-  GstFlowReturn flow; /* an error met outside of the chain function */
+  GstFlowReturn flow; /* OK or ERROR: met by the engine, or outside of the chain function; until a flush or a restart */
   gint flushing;      /* atomic: FLUSH_START to FLUSH_STOP */
 
   /* the thread that lets frames out when upstream sends nothing more for a while */

@@ -219,14 +219,16 @@ gst_deim_flow_push_overdue (GstDeimDetect *self)
     return now + duration;
   if (flow == GST_FLOW_OK)
     flow = push_oldest (self);
-  if (flow == GST_FLOW_OK) /* a frame that comes at last must not wait behind all of them: the lock is not fair */
-    return self->pending > 0 ? g_get_monotonic_time () + duration : 0;
-  /* The chain function returns it to upstream. Flushing is over when the next frame comes. */
-  if (flow != GST_FLOW_FLUSHING) {
+  if (flow == GST_FLOW_FLUSHING) /* over when the next frame comes */
+    return 0;
+  if (flow == GST_FLOW_ERROR) { /* the chain function returns it to upstream */
     self->flow = flow;
     gst_deim_flow_discard (self);
+    return 0;
   }
-  return 0;
+  /* Other results (NOT_LINKED, EOS) hold for this frame: what downstream says to the next one counts when it is pushed.
+   * A frame that comes at last must not wait behind all of them: the lock is not fair. */
+  return self->pending > 0 ? g_get_monotonic_time () + duration : 0;
 }
 
 /* ----------------------------------------------------------------------- in */

@@ -377,6 +377,30 @@ test_linger (void)
   teardown (harness);
 }
 
+/* Nobody is downstream while upstream stalls: the frames that leave by themselves then are lost, and no others. */
+static void
+test_linger_unlinked (void)
+{
+  GstHarness *harness = setup ("in-flight=4");
+  g_autoptr (GstPad) source = gst_element_get_static_pad (harness->element, "src");
+  g_autoptr (GstPad) sink = gst_element_get_static_pad (harness->element, "sink");
+  fake_deim_set_gate (FALSE);
+  push_frames (harness, RGB_CAPS, 0, 2);
+  g_assert_true (gst_pad_unlink (source, harness->sinkpad));
+  fake_deim_set_gate (TRUE);
+  while (get_stat (harness->element, "inferred") + get_stat (harness->element, "discarded") < 2)
+    g_usleep (1000);
+  GST_PAD_STREAM_LOCK (sink); /* the last one's push has returned */
+  GST_PAD_STREAM_UNLOCK (sink);
+  g_assert_cmpint (gst_pad_link (source, harness->sinkpad), ==, GST_PAD_LINK_OK);
+  push_frames (harness, RGB_CAPS, 2, 4);
+  gst_harness_push_event (harness, gst_event_new_eos ());
+  for (guint i = 2; i < 6; i++)
+    gst_buffer_unref (pull_frame (harness, i));
+  g_assert_cmpuint (get_stat (harness->element, "discarded"), ==, 0);
+  teardown (harness);
+}
+
 /* Upstream wants its buffers back. */
 static void
 test_drain_query (void)
@@ -458,6 +482,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/flush", test_flush);
   g_test_add_func ("/deimdetect/flush-often", test_flush_often);
   g_test_add_func ("/deimdetect/linger", test_linger);
+  g_test_add_func ("/deimdetect/linger-unlinked", test_linger_unlinked);
   g_test_add_func ("/deimdetect/drain-query", test_drain_query);
   g_test_add_func ("/deimdetect/flow-return", test_flow_return);
   g_test_add_func ("/deimdetect/sharing", test_sharing);
