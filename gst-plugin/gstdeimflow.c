@@ -170,6 +170,8 @@ gst_deim_flow_advance (GstDeimDetect *self)
       flow = push_ready (self);
   }
   self->active = g_get_monotonic_time ();
+  if (self->pending > 0) /* whatever it waits for, no other frame may come */
+    gst_deim_timing_arm (self, gst_deim_timing_deadline (self, oldest (self)));
   return flow;
 }
 
@@ -357,7 +359,5 @@ gst_deim_flow_enter (GstDeimDetect *self, GstBuffer *buffer)
     return flow;
   }
   self->pending++;
-  if (self->pending == 1 && frame->skip == GST_DEIM_SKIP_NONE)
-    gst_deim_timing_arm (self, gst_deim_timing_deadline (self, frame));
   return GST_FLOW_OK;
 }

@@ -340,6 +340,30 @@ test_stall (void)
   teardown (harness);
 }
 
+/* The same of a frame that is not inferred: the only one after a flush, while the device is busy with what was thrown
+ * away. */
+static void
+test_stall_skipped (void)
+{
+  GstHarness *harness = setup ("in-flight=2", QUICK_CAPS);
+  fake_deim_set_gate (FALSE);
+  push_frames (harness, QUICK_CAPS, 0, 3);
+  gst_harness_push_event (harness, gst_event_new_flush_start ());
+  gst_harness_push_event (harness, gst_event_new_flush_stop (TRUE));
+  GstSegment segment;
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  gst_harness_push_event (harness, gst_event_new_segment (&segment));
+  guint before = gst_harness_buffers_received (harness);
+  g_usleep (200000); /* nobody looks for those of before the flush any more */
+  push_frames (harness, QUICK_CAPS, 3, 1);
+  for (guint i = 0; i < 1000 && gst_harness_buffers_received (harness) == before; i++)
+    g_usleep (10000);
+  g_assert_cmpuint (gst_harness_buffers_received (harness), ==, before + 1);
+  g_assert_cmpuint (get_stat (harness->element, "skipped-overload"), ==, 1);
+  fake_deim_set_gate (TRUE);
+  teardown (harness);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -357,6 +381,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/overload-ends", test_overload_ends);
   g_test_add_func ("/deimdetect/hopeless", test_hopeless);
   g_test_add_func ("/deimdetect/stall", test_stall);
+  g_test_add_func ("/deimdetect/stall-skipped", test_stall_skipped);
   int result = run_element_tests ();
   g_unlink (model);
   g_free (model);
