@@ -312,8 +312,8 @@ typedef struct {
    * engine, up to 8, where the device gains by it, else 1. A batch may be partial, and a frame's detections do not
    * depend on its company. With another size of batch a GPU may sum in another order; a CPU does not. */
   guint batch;
-  /* Milliseconds for which an idle device waits for a batch to fill. With 0, the default, it never waits, and batches
-   * grow with the load. */
+  /* Milliseconds for which an idle device waits for a batch to fill while more frames may come; see
+   * deim_detector_rest(). With 0, the default, it never waits, and batches grow with the load. */
   guint batch_timeout;
 } DeimDetectorOptions;
 
@@ -393,6 +393,13 @@ DEIM_API gboolean deim_detector_wait (DeimDetector *detector, guint64 ticket, gu
 
 /** deim_detector_drop: gives @ticket's place back without its result, when the device is through with it. */
 DEIM_API void deim_detector_drop (DeimDetector *detector, guint64 ticket);
+
+/**
+ * deim_detector_rest: nothing is submitted until the frames that are out have been collected: batches do not wait for
+ * more of this stream, nor for it at all, until the next submission. For whoever has handed in the last frame, or waits
+ * for one; without options.batch_timeout it changes nothing.
+ */
+DEIM_API void deim_detector_rest (DeimDetector *detector);
 
 /** Figures of a detector, for people and benchmarks. */
 typedef struct {

@@ -172,6 +172,7 @@ deim_detector_submit (DeimDetector *self, const DeimFrame *frame, guint64 *ticke
   if (seat) {
     seat->state = SEAT_LOADING;
     seat->claimed = seat->dropped = FALSE;
+    self->resting = FALSE;
   }
   g_mutex_unlock (&engine->lock);
   if (!seat) {
@@ -266,6 +267,15 @@ deim_detector_drop (DeimDetector *self, guint64 ticket)
       g_clear_error (&seat->error);
     }
   }
+  g_mutex_unlock (&self->engine->lock);
+}
+
+void
+deim_detector_rest (DeimDetector *self)
+{
+  g_mutex_lock (&self->engine->lock);
+  self->resting = TRUE;
+  deim_engine_start_batches (self->engine);
   g_mutex_unlock (&self->engine->lock);
 }
 

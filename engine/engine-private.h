@@ -52,6 +52,7 @@ struct _DeimDetector {
   guint64 next_ticket;
   guint waiting, running; /* seats in these states */
   guint missed;           /* batches in a row without a frame of it */
+  gboolean resting;       /* hands nothing in for now */
   GCond done;             /* a seat became DONE */
   DeimSeat seats[DEIM_MAX_IN_FLIGHT];
   GArray *profile; /* of DeimProfileEntry: the frame computed last */

@@ -64,7 +64,7 @@ describe_streams (DeimEngine *self, DeimScheduleState *state)
     DeimDetector *detector = g_ptr_array_index (self->detectors, i);
     DeimScheduleStream *stream = &g_array_index (self->streams, DeimScheduleStream, i);
     *stream = (DeimScheduleStream){ .waiting = detector->waiting, .missed = detector->missed };
-    for (guint s = 0; s < detector->in_flight; s++)
+    for (guint s = 0; s < detector->in_flight && !detector->resting; s++)
       stream->room += detector->seats[s].state == SEAT_FREE || detector->seats[s].state == SEAT_LOADING;
     if (detector->waiting > 0)
       state->since = MIN (state->since, oldest_waiting (detector)->since);

@@ -28,7 +28,7 @@
 
 typedef struct {
   guint waiting; /* frames that it has handed in and that are in no batch yet */
-  guint room;    /* frames that it could still hand in now */
+  guint room;    /* frames that it could still hand in now; 0 where it said that none will come */
   guint missed;  /* batches in a row that had no frame of it */
 } DeimScheduleStream;
 

@@ -170,6 +170,8 @@ gst_deim_submit_collect (GstDeimDetect *self, GstDeimPending *frame)
 {
   gboolean waited = !deim_detector_is_done (self->detector, frame->ticket);
   g_autoptr (GError) error = NULL;
+  if (waited) /* and only this thread hands frames in */
+    deim_detector_rest (self->detector);
   frame->detections = deim_detector_collect (self->detector, frame->ticket, &error);
   self->submitted--;
   if (!frame->detections) {

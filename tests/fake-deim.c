@@ -44,13 +44,14 @@ struct _DeimDetector {
   DeimEngine *engine;
   guint n_slots;
   Slot slots[16];
+  gboolean resting;
   guint64 next_ticket;
 };
 
 /* One lock for everything: the fake is not about speed. */
 static GMutex lock;
 static GCond changed;
-static gboolean gate_open = TRUE, nothing_found;
+static gboolean gate_open = TRUE, nothing_found, company;
 static FakeDmabuf dmabuf;
 static guint delay_ms;
 static gint failure[FAKE_N_STAGES] = { -1, -1, -1, -1, -1 }, victim = -1;
@@ -79,6 +80,7 @@ fake_deim_reset (void)
   g_assert_cmpuint (counts.live, ==, 0);
   gate_open = TRUE;
   nothing_found = FALSE;
+  company = FALSE;
   dmabuf = FAKE_DMABUF_NONE;
   delay_ms = 0;
   for (guint i = 0; i < FAKE_N_STAGES; i++)
@@ -94,6 +96,14 @@ fake_deim_set_gate (gboolean open)
   g_mutex_lock (&lock);
   gate_open = open;
   g_cond_broadcast (&changed);
+  g_mutex_unlock (&lock);
+}
+
+void
+fake_deim_set_company (gboolean wanted)
+{
+  g_mutex_lock (&lock);
+  company = wanted;
   g_mutex_unlock (&lock);
 }
 
@@ -421,10 +431,20 @@ deim_detector_get_in_flight (DeimDetector *detector)
   return detector->n_slots;
 }
 
+/* Whether the inference has ended, or will do so by itself. */
 static gboolean
-has_ended (const Slot *slot)
+runs (const DeimDetector *detector)
 {
-  return gate_open && g_get_monotonic_time () >= slot->ends;
+  gboolean full = TRUE;
+  for (guint i = 0; i < detector->n_slots; i++)
+    full = full && detector->slots[i].state == PENDING;
+  return gate_open && (!company || full || detector->resting);
+}
+
+static gboolean
+has_ended (const DeimDetector *detector, const Slot *slot)
+{
+  return runs (detector) && g_get_monotonic_time () >= slot->ends;
 }
 
 /* The real one says BUSY too while dropped frames are still computed. */
@@ -433,7 +453,7 @@ find_free (DeimDetector *detector)
 {
   for (guint i = 0; i < detector->n_slots; i++) {
     Slot *slot = &detector->slots[i];
-    if (slot->state == FREE || (slot->state == DROPPED && has_ended (slot)))
+    if (slot->state == FREE || (slot->state == DROPPED && has_ended (detector, slot)))
       return slot;
   }
   return NULL;
@@ -467,6 +487,7 @@ deim_detector_submit (DeimDetector *detector, const DeimFrame *frame, guint64 *t
   gint64 start = MAX (g_get_monotonic_time (), detector->engine->busy_until);
   detector->engine->busy_until = start + (gint64) delay_ms * 1000;
   detector->engine->frames++;
+  detector->resting = FALSE;
   *slot = (Slot){ .state = PENDING,
                   .ticket = detector->next_ticket++,
                   .ends = detector->engine->busy_until,
@@ -485,8 +506,8 @@ deim_detector_collect (DeimDetector *detector, guint64 ticket, GError **error)
 {
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&lock);
   Slot *slot = find_ticket (detector, ticket);
-  while (!has_ended (slot)) {
-    if (gate_open)
+  while (!has_ended (detector, slot)) {
+    if (runs (detector))
       g_cond_wait_until (&changed, &lock, slot->ends);
     else
       g_cond_wait (&changed, &lock);
@@ -517,16 +538,16 @@ deim_detector_wait (DeimDetector *detector, guint64 ticket, guint64 microseconds
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&lock);
   gint64 until = g_get_monotonic_time () + (gint64) microseconds;
   Slot *slot = find_ticket (detector, ticket);
-  while (!has_ended (slot) && g_get_monotonic_time () < until)
-    g_cond_wait_until (&changed, &lock, gate_open ? MIN (until, slot->ends) : until);
-  return has_ended (slot);
+  while (!has_ended (detector, slot) && g_get_monotonic_time () < until)
+    g_cond_wait_until (&changed, &lock, runs (detector) ? MIN (until, slot->ends) : until);
+  return has_ended (detector, slot);
 }
 
 gboolean
 deim_detector_is_done (DeimDetector *detector, guint64 ticket)
 {
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&lock);
-  return has_ended (find_ticket (detector, ticket));
+  return has_ended (detector, find_ticket (detector, ticket));
 }
 
 void
@@ -534,4 +555,12 @@ deim_detector_drop (DeimDetector *detector, guint64 ticket)
 {
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&lock);
   find_ticket (detector, ticket)->state = DROPPED;
+}
+
+void
+deim_detector_rest (DeimDetector *detector)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&lock);
+  detector->resting = TRUE;
+  g_cond_broadcast (&changed);
 }

@@ -25,6 +25,8 @@ void fake_deim_reset (void);
 void fake_deim_set_gate (gboolean open);
 /* Each inference takes so long, one after the other. */
 void fake_deim_set_delay (guint milliseconds);
+/* No inference ends before its detector has no free slot or rests, as if batches waited for company for ever. */
+void fake_deim_set_company (gboolean wanted);
 /* A stage, or collecting, fails with this code from now on; -1: never. */
 typedef enum { FAKE_LOAD, FAKE_OPEN, FAKE_MAKE, FAKE_SUBMIT, FAKE_COLLECT, FAKE_N_STAGES } FakeStage;
 void fake_deim_set_failure_at (FakeStage stage, gint code);

@@ -401,6 +401,30 @@ test_linger_unlinked (void)
   teardown (harness);
 }
 
+/* Whatever drains the element: batches that wait for company get to know that nothing more comes. */
+static void
+test_drain_batches (void)
+{
+  GstHarness *harness = setup ("in-flight=4");
+  fake_deim_set_company (TRUE);
+  g_autoptr (GstQuery) drain = gst_query_new_drain ();
+  for (guint i = 0; i < 4; i++) {
+    push_frames (harness, RGB_CAPS, 3 * i, 3);
+    g_assert_cmpuint (gst_harness_buffers_received (harness), ==, 3 * i);
+    if (i == 0)
+      g_assert_true (gst_pad_peer_query (harness->srcpad, drain));
+    else if (i == 1)
+      gst_harness_push_event (harness, gst_event_new_gap (GST_SECOND, GST_SECOND));
+    else if (i == 2)
+      gst_harness_set_src_caps_str (harness, "video/x-raw,format=BGR,width=64,height=48,framerate=25/1");
+    else
+      gst_harness_push_event (harness, gst_event_new_eos ());
+    g_assert_cmpuint (gst_harness_buffers_received (harness), ==, 3 * i + 3);
+  }
+  g_assert_cmpuint (get_stat (harness->element, "inferred"), ==, 12);
+  teardown (harness);
+}
+
 /* Upstream wants its buffers back. */
 static void
 test_drain_query (void)
@@ -483,6 +507,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/flush-often", test_flush_often);
   g_test_add_func ("/deimdetect/linger", test_linger);
   g_test_add_func ("/deimdetect/linger-unlinked", test_linger_unlinked);
+  g_test_add_func ("/deimdetect/drain-batches", test_drain_batches);
   g_test_add_func ("/deimdetect/drain-query", test_drain_query);
   g_test_add_func ("/deimdetect/flow-return", test_flow_return);
   g_test_add_func ("/deimdetect/sharing", test_sharing);

@@ -257,6 +257,21 @@ test_waiting (Fixture *f, gconstpointer data)
   deim_detector_unref (b); /* with it goes all hope of company */
   check (f, a, ticket, 0);
 
+  /* Nothing more comes from a stream that says so, until it does. */
+  g_autoptr (DeimDetector) roomy = add (engine, 3, 0);
+  deim_detector_rest (a);
+  ticket = submit (f, roomy, 0);
+  g_assert_cmpuint (get_stats (engine).batches, ==, 1);
+  deim_detector_rest (roomy);
+  g_assert_cmpuint (get_stats (engine).batches, ==, 2);
+  check (f, roomy, ticket, 0);
+  ticket = submit (f, roomy, 0);
+  g_assert_cmpuint (get_stats (engine).batches, ==, 2);
+  guint64 second = submit (f, a, 0);
+  g_assert_cmpuint (get_stats (engine).batches, ==, 3);
+  check (f, a, second, 0);
+  check (f, roomy, ticket, 0);
+
   g_autoptr (DeimEngine) hasty = make_engine (f, 2, 30);
   g_autoptr (DeimDetector) c = add (hasty, 1, 0), d = add (hasty, 1, 2);
   gint64 start = g_get_monotonic_time ();
