@@ -27,7 +27,6 @@
 
 #include "gstdeimblend.h"
 #include "gstdeimmeta.h"
-#include "overlay/draw.h"
 
 #include <string.h>
 
@@ -157,12 +156,11 @@ cut_out (GstDeimOverlay *self, DeimDrawRect rect, Target *to)
     memset (from, 0, (gsize) rect.width * 4);
 }
 
-/* The outline of @box as four strips, and its label by itself: the inside is empty, and large. */
+/* The outline of @box as four strips, and its label by itself: the inside is empty, and large. @all: what is drawn. */
 static void
-cut_box (GstDeimOverlay *self, const DeimDrawBox *box, const DeimDrawStyle *style, Target *to)
+cut_box (GstDeimOverlay *self, const DeimDrawBox *box, DeimDrawRect all, const DeimDrawStyle *style, Target *to)
 {
-  DeimDrawRect all;
-  if (!deim_draw_extents (self->info.width, self->info.height, box, style, &all))
+  if (all.width <= 0 || all.height <= 0)
     return;
   gint all_right = all.x + all.width, all_bottom = all.y + all.height;
   /* The line with its halo, and room for rounding. */
@@ -189,6 +187,13 @@ cut_box (GstDeimOverlay *self, const DeimDrawBox *box, const DeimDrawStyle *styl
     cut_out (self, trim (self, parts[i]), to);
 }
 
+static gboolean
+is_same_style (const DeimDrawStyle *a, const DeimDrawStyle *b)
+{
+  return a->line_width == b->line_width && a->font_size == b->font_size && a->hide_labels == b->hide_labels &&
+         a->hide_scores == b->hide_scores;
+}
+
 /* Draws the boxes in "drawn" onto @to, and forgets them. */
 static void
 draw_boxes (GstDeimOverlay *self, Target *to)
@@ -209,14 +214,21 @@ draw_boxes (GstDeimOverlay *self, Target *to)
                       cairo_status_to_string (cairo_surface_status (self->surface)));
     return;
   }
+  if (!self->painter || !is_same_style (&style, &self->style)) {
+    g_clear_pointer (&self->painter, deim_painter_free);
+    self->painter = deim_painter_new (self->info.width, self->info.height, &style);
+    self->style = style;
+  }
+
   const DeimDrawBox *drawn = (const DeimDrawBox *) (gpointer) self->drawn->data;
   cairo_t *cr = cairo_create (self->surface);
-  deim_draw_boxes (cr, self->info.width, self->info.height, drawn, self->drawn->len, &style);
+  g_autofree DeimDrawRect *touched = g_new0 (DeimDrawRect, self->drawn->len);
+  deim_painter_draw (self->painter, cr, drawn, self->drawn->len, touched);
   cairo_destroy (cr);
   cairo_surface_flush (self->surface);
 
   for (guint i = 0; i < self->drawn->len; i++)
-    cut_box (self, &drawn[i], &style, to);
+    cut_box (self, &drawn[i], touched[i], &style, to);
   cairo_surface_mark_dirty (self->surface);
   g_array_set_size (self->drawn, 0);
 }
@@ -362,6 +374,7 @@ on_caps_changed (GstElement *composer, GstCaps *caps, guint window_width, guint 
     return;
   if (info.width != self->info.width || info.height != self->info.height) {
     g_clear_pointer (&self->surface, cairo_surface_destroy);
+    g_clear_pointer (&self->painter, deim_painter_free);
     forget_held (self);
   }
   self->info = info;
@@ -383,6 +396,7 @@ gst_deim_overlay_change_state (GstElement *element, GstStateChange transition)
   GstStateChangeReturn result = GST_ELEMENT_CLASS (parent_class)->change_state (element, transition);
   if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
     g_clear_pointer (&self->surface, cairo_surface_destroy);
+    g_clear_pointer (&self->painter, deim_painter_free);
     gst_video_info_init (&self->info);
     forget_held (self);
   }
@@ -447,6 +461,7 @@ gst_deim_overlay_finalize (GObject *object)
   GstDeimOverlay *self = GST_DEIM_OVERLAY (object);
 
   g_clear_pointer (&self->surface, cairo_surface_destroy);
+  g_clear_pointer (&self->painter, deim_painter_free);
   g_clear_pointer (&self->boxes, g_array_unref);
   g_clear_pointer (&self->drawn, g_array_unref);
   g_clear_pointer (&self->held, g_array_unref);

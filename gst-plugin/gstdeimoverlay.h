@@ -7,6 +7,8 @@
 #include <cairo.h>
 #include <gst/video/video.h>
 
+#include "overlay/draw.h"
+
 G_BEGIN_DECLS
 
 #define GST_TYPE_DEIM_OVERLAY (gst_deim_overlay_get_type ())
@@ -25,8 +27,10 @@ struct _GstDeimOverlay {
   /* streaming thread */
   GstVideoInfo info;        /* of the picture */
   cairo_surface_t *surface; /* ARGB32, of the picture's size, empty between frames; NULL until there is a box */
-  GArray *boxes;            /* of GstDeimBox, kept to save its memory */
-  GArray *drawn;            /* of DeimDrawBox, likewise; empty but while a frame is drawn */
+  DeimPainter *painter;     /* for info and style; NULL until there is a box */
+  DeimDrawStyle style;
+  GArray *boxes; /* of GstDeimBox, kept to save its memory */
+  GArray *drawn; /* of DeimDrawBox, likewise; empty but while a frame is drawn */
   /* streaming thread: the boxes to hold */
   GArray *held;            /* of GstDeimBox: those of the last inferred frame */
   GstClockTime held_since; /* its running time; NONE: there is no such frame */

@@ -16,16 +16,22 @@
 typedef struct {
   int x1, y1, x2, y2; /* outer edge of the coloured line */
   int line;           /* its width */
-  DeimDrawRect plate; /* ground of the label; width 0: no label */
+  PangoLayout *label; /* NULL: none */
+  DeimDrawRect plate; /* its ground */
   int text_x, text_y;
 } Placement;
 
-typedef struct {
+/* Labels kept: shaping a text takes as long as painting it, and most come again in the next frame. */
+#define MOST_LAYOUTS 1000
+
+struct _DeimPainter {
   int w, h; /* of the frame */
   int line, font, padding;
-  const DeimDrawStyle *style;
-  PangoLayout *layout;
-} Painter;
+  gboolean hide_scores;
+  PangoContext *context; /* NULL: no labels */
+  PangoFontDescription *description;
+  GHashTable *layouts; /* text -> PangoLayout, MOST_LAYOUTS at most */
+};
 
 /*
  * Seven of the eight colours that Masataka Okabe and Kei Ito chose for all kinds of colour vision ("Color Universal
@@ -75,62 +81,80 @@ is_light (const double rgb[3])
   return luminance > sqrt (1.05 * 0.05) - 0.05;
 }
 
-static void
-painter_init (Painter *painter, int frame_w, int frame_h, const DeimDrawStyle *style)
+DeimPainter *
+deim_painter_new (int frame_w, int frame_h, const DeimDrawStyle *style)
 {
   static const DeimDrawStyle defaults;
+  DeimPainter *painter = g_new0 (DeimPainter, 1);
   int side = MIN (frame_w, frame_h);
 
-  painter->style = style = style ? style : &defaults;
+  style = style ? style : &defaults;
   painter->w = frame_w;
   painter->h = frame_h;
   painter->line = style->line_width > 0 ? (int) CLAMP (style->line_width + 0.5, 1, 256) : MAX (2, (side + 120) / 240);
   painter->font = style->font_size > 0 ? (int) CLAMP (style->font_size + 0.5, 4, 1024) : CLAMP (side / 28, 11, 48);
   painter->padding = MAX (2, painter->font / 5);
-  painter->layout = NULL;
+  painter->hide_scores = style->hide_scores;
   if (style->hide_labels)
-    return;
+    return painter;
 
   /* A context of our own, not the surface's: the same font options measure and paint. */
-  PangoContext *context = pango_font_map_create_context (pango_cairo_font_map_get_default ());
-  PangoFontDescription *font = pango_font_description_new ();
-  pango_font_description_set_family (font, style->font ? style->font : "Sans");
-  pango_font_description_set_weight (font, PANGO_WEIGHT_SEMIBOLD);
-  pango_font_description_set_absolute_size (font, (double) painter->font * PANGO_SCALE);
-  painter->layout = pango_layout_new (context);
-  pango_layout_set_font_description (painter->layout, font);
-  pango_layout_set_single_paragraph_mode (painter->layout, TRUE);
-  pango_layout_set_ellipsize (painter->layout, PANGO_ELLIPSIZE_MIDDLE);
-  pango_font_description_free (font);
-  g_object_unref (context);
+  painter->context = pango_font_map_create_context (pango_cairo_font_map_get_default ());
+  painter->description = pango_font_description_new ();
+  pango_font_description_set_family (painter->description, style->font ? style->font : "Sans");
+  pango_font_description_set_weight (painter->description, PANGO_WEIGHT_SEMIBOLD);
+  pango_font_description_set_absolute_size (painter->description, (double) painter->font * PANGO_SCALE);
+  painter->layouts = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
+  return painter;
 }
 
-static void
-painter_finish (Painter *painter)
+void
+deim_painter_free (DeimPainter *painter)
 {
-  g_clear_object (&painter->layout);
+  if (!painter)
+    return;
+  g_clear_pointer (&painter->layouts, g_hash_table_unref);
+  g_clear_pointer (&painter->description, pango_font_description_free);
+  g_clear_object (&painter->context);
+  g_free (painter);
 }
 
-/* Puts the words of @box into the layout; FALSE when it has none. */
-static gboolean
-set_text (Painter *painter, const DeimDrawBox *box)
+/* The words of @box, shaped and no wider than the frame. The caller unrefs it; NULL when there are none. */
+static PangoLayout *
+get_label (DeimPainter *painter, const DeimDrawBox *box)
 {
   g_autoptr (GString) text = g_string_new (NULL);
+  int width;
 
-  if (!painter->layout)
-    return FALSE;
+  if (!painter->context)
+    return NULL;
   if (box->track_id >= 0)
     g_string_append_printf (text, "#%" G_GINT64_FORMAT " ", box->track_id);
   if (box->label) {
     g_autofree gchar *label = g_utf8_make_valid (box->label, -1);
     g_string_append_printf (text, "%s ", label);
   }
-  if (box->score >= 0 && !painter->style->hide_scores)
+  if (box->score >= 0 && !painter->hide_scores)
     g_string_append_printf (text, "%.0f%%", 100 * MIN (box->score, 1));
   g_strchomp (text->str);
-  pango_layout_set_width (painter->layout, -1);
-  pango_layout_set_text (painter->layout, text->str, -1);
-  return text->str[0] != 0;
+  if (!text->str[0])
+    return NULL;
+
+  PangoLayout *layout = g_hash_table_lookup (painter->layouts, text->str);
+  if (layout)
+    return g_object_ref (layout);
+  layout = pango_layout_new (painter->context);
+  pango_layout_set_font_description (layout, painter->description);
+  pango_layout_set_single_paragraph_mode (layout, TRUE);
+  pango_layout_set_ellipsize (layout, PANGO_ELLIPSIZE_MIDDLE);
+  pango_layout_set_text (layout, text->str, -1);
+  pango_layout_get_pixel_size (layout, &width, NULL);
+  if (width > painter->w - 2 * painter->padding)
+    pango_layout_set_width (layout, MAX (1, painter->w - 2 * painter->padding) * PANGO_SCALE);
+  if (g_hash_table_size (painter->layouts) >= MOST_LAYOUTS)
+    g_hash_table_remove_all (painter->layouts);
+  g_hash_table_insert (painter->layouts, g_strdup (text->str), g_object_ref (layout));
+  return layout;
 }
 
 static int
@@ -141,15 +165,14 @@ to_pixel (double coordinate, int limit)
 
 /* The label's plate: above the box, or inside its upper edge where the frame ends; never outside the frame. */
 static void
-place_label (Painter *painter, Placement *place)
+place_label (const DeimPainter *painter, Placement *place)
 {
   int padding = painter->padding, width, height;
 
-  pango_layout_get_pixel_size (painter->layout, &width, &height);
-  if (width > painter->w - 2 * padding) {
-    width = MAX (1, painter->w - 2 * padding);
-    pango_layout_set_width (painter->layout, width * PANGO_SCALE);
-  }
+  pango_layout_get_pixel_size (place->label, &width, &height);
+  /* A shortened label is as wide as it may be, whatever its letters leave of that. */
+  if (pango_layout_get_width (place->label) >= 0)
+    width = pango_layout_get_width (place->label) / PANGO_SCALE;
   place->plate.width = MIN (width + 2 * padding, painter->w);
   place->plate.height = MIN (height + padding, painter->h);
   place->plate.x = MAX (0, MIN (place->x1, painter->w - place->plate.width));
@@ -162,7 +185,7 @@ place_label (Painter *painter, Placement *place)
 }
 
 static gboolean
-place (Painter *painter, const DeimDrawBox *box, Placement *ret_place)
+place (DeimPainter *painter, const DeimDrawBox *box, Placement *ret_place)
 {
   Placement result = { .line = painter->line };
 
@@ -176,27 +199,30 @@ place (Painter *painter, const DeimDrawBox *box, Placement *ret_place)
   result.y1 = to_pixel (box->y1, painter->h);
   result.x2 = to_pixel (box->x2, painter->w);
   result.y2 = to_pixel (box->y2, painter->h);
-  if (set_text (painter, box))
+  result.label = get_label (painter, box);
+  if (result.label)
     place_label (painter, &result);
   *ret_place = result;
   return TRUE;
 }
 
-/* Everything that paint_box() and paint_label() may touch, before cutting at the frame. */
+/* Everything that paint_box() and paint_label() may touch, inside the frame. */
 static DeimDrawRect
-touched (const Placement *place)
+touched (const DeimPainter *painter, const Placement *place)
 {
   /* A box thinner than its line still gets a whole line, hence the max. */
   int x1 = place->x1 - HALO, y1 = place->y1 - HALO;
   int x2 = MAX (place->x2, place->x1 + place->line) + HALO, y2 = MAX (place->y2, place->y1 + place->line) + HALO;
 
-  if (place->plate.width > 0) {
+  if (place->label) {
     x1 = MIN (x1, place->plate.x);
     y1 = MIN (y1, place->plate.y);
     x2 = MAX (x2, place->plate.x + place->plate.width);
     y2 = MAX (y2, place->plate.y + place->plate.height);
   }
-  return (DeimDrawRect){ x1, y1, x2 - x1, y2 - y1 };
+  x1 = MAX (x1, 0);
+  y1 = MAX (y1, 0);
+  return (DeimDrawRect){ x1, y1, MIN (x2, painter->w) - x1, MIN (y2, painter->h) - y1 };
 }
 
 static void
@@ -230,11 +256,11 @@ paint_box (cairo_t *cr, const DeimDrawBox *box, const Placement *place)
 }
 
 static void
-paint_label (Painter *painter, cairo_t *cr, const DeimDrawBox *box, const Placement *place)
+paint_label (cairo_t *cr, const DeimDrawBox *box, const Placement *place)
 {
   double rgb[3];
 
-  if (place->plate.width == 0)
+  if (!place->label)
     return;
   box_colour (box, rgb);
   cairo_save (cr);
@@ -245,55 +271,41 @@ paint_label (Painter *painter, cairo_t *cr, const DeimDrawBox *box, const Placem
   double ink = is_light (rgb) ? 0 : 1;
   cairo_set_source_rgb (cr, ink, ink, ink);
   cairo_move_to (cr, place->text_x, place->text_y);
-  pango_cairo_show_layout (cr, painter->layout);
+  pango_cairo_show_layout (cr, place->label);
   cairo_restore (cr);
+}
+
+void
+deim_painter_draw (DeimPainter *painter, cairo_t *cr, const DeimDrawBox *boxes, guint n, DeimDrawRect *ret_touched)
+{
+  if (n == 0 || painter->w <= 0 || painter->h <= 0)
+    return;
+  g_autofree Placement *spots = g_new0 (Placement, n);
+  g_autofree gboolean *visible = g_new0 (gboolean, n);
+  for (guint i = 0; i < n; i++) {
+    visible[i] = place (painter, &boxes[i], &spots[i]);
+    if (ret_touched)
+      ret_touched[i] = visible[i] ? touched (painter, &spots[i]) : (DeimDrawRect){ 0 };
+  }
+  cairo_save (cr);
+  cairo_rectangle (cr, 0, 0, painter->w, painter->h);
+  cairo_clip (cr);
+  /* All boxes, then all labels: no line runs through words. Backwards, so that the first ends on top. */
+  for (guint i = n; i-- > 0;)
+    if (visible[i])
+      paint_box (cr, &boxes[i], &spots[i]);
+  for (guint i = n; i-- > 0;)
+    if (visible[i])
+      paint_label (cr, &boxes[i], &spots[i]);
+  cairo_restore (cr);
+  for (guint i = 0; i < n; i++)
+    g_clear_object (&spots[i].label);
 }
 
 void
 deim_draw_boxes (cairo_t *cr, int frame_w, int frame_h, const DeimDrawBox *boxes, guint n, const DeimDrawStyle *style)
 {
-  Painter painter;
-  Placement spot;
-
-  if (n == 0 || frame_w <= 0 || frame_h <= 0)
-    return;
-  painter_init (&painter, frame_w, frame_h, style);
-  cairo_save (cr);
-  cairo_rectangle (cr, 0, 0, frame_w, frame_h);
-  cairo_clip (cr);
-  /* All boxes, then all labels: no line runs through words. Backwards, so that the first ends on top. */
-  for (guint i = n; i-- > 0;)
-    if (place (&painter, &boxes[i], &spot))
-      paint_box (cr, &boxes[i], &spot);
-  for (guint i = n; i-- > 0;)
-    if (place (&painter, &boxes[i], &spot))
-      paint_label (&painter, cr, &boxes[i], &spot);
-  cairo_restore (cr);
-  painter_finish (&painter);
-}
-
-gboolean
-deim_draw_extents (int frame_w, int frame_h, const DeimDrawBox *box, const DeimDrawStyle *style, DeimDrawRect *ret_rect)
-{
-  Painter painter;
-  Placement spot;
-
-  if (frame_w <= 0 || frame_h <= 0)
-    return FALSE;
-  painter_init (&painter, frame_w, frame_h, style);
-  gboolean visible = place (&painter, box, &spot);
-  painter_finish (&painter);
-  if (!visible)
-    return FALSE;
-
-  DeimDrawRect rect = touched (&spot);
-  int x2 = MIN (rect.x + rect.width, frame_w), y2 = MIN (rect.y + rect.height, frame_h);
-  rect.x = MAX (rect.x, 0);
-  rect.y = MAX (rect.y, 0);
-  rect.width = x2 - rect.x;
-  rect.height = y2 - rect.y;
-  if (rect.width <= 0 || rect.height <= 0)
-    return FALSE;
-  *ret_rect = rect;
-  return TRUE;
+  DeimPainter *painter = deim_painter_new (frame_w, frame_h, style);
+  deim_painter_draw (painter, cr, boxes, n, NULL);
+  deim_painter_free (painter);
 }

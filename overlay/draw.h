@@ -8,7 +8,7 @@
  * (X,Y), call cairo_translate (cr, -X, -Y) first and pass the whole frame's
  * size: layout follows the frame, so all parts fit together.
  *
- * Thread-safety: safe, as long as one cairo_t is used by one thread at a time.
+ * Thread-safety: safe, as long as one cairo_t and one DeimPainter are used by one thread at a time.
  */
 #pragma once
 
@@ -38,20 +38,27 @@ typedef struct {
   int x, y, width, height;
 } DeimDrawRect;
 
+/* Draws boxes into one frame after the other: it keeps fonts and labels. For one thread at a time. */
+typedef struct _DeimPainter DeimPainter;
+
+/* For frames of one size. @style: (nullable), copied, its font too. Free with deim_painter_free(), which takes NULL. */
+DeimPainter *deim_painter_new (int frame_w, int frame_h, const DeimDrawStyle *style);
+void deim_painter_free (DeimPainter *painter);
+
 /*
  * Draws @boxes, the first on top of the later ones. Boxes are cut at the edge
  * of the frame, labels are moved so that they stay inside it. A box that is
- * empty, not finite or wholly outside is left out. @style: (nullable).
+ * empty, not finite or wholly outside is left out.
+ *
+ * @ret_touched: (nullable), @n of them: rectangles of the frame; what is drawn
+ * for a box lies in its rectangle. Width and height are 0 for one left out.
  */
+void deim_painter_draw (DeimPainter *painter, cairo_t *cr, const DeimDrawBox *boxes, guint n,
+                        DeimDrawRect *ret_touched);
+
+/* The same for a single frame, without a painter. @style: (nullable). */
 void deim_draw_boxes (cairo_t *cr, int frame_w, int frame_h, const DeimDrawBox *boxes, guint n,
                       const DeimDrawStyle *style);
-
-/*
- * The smallest rectangle of the frame that holds every pixel deim_draw_boxes()
- * touches for @box. FALSE, and @ret_rect untouched, where it draws nothing.
- */
-gboolean deim_draw_extents (int frame_w, int frame_h, const DeimDrawBox *box, const DeimDrawStyle *style,
-                            DeimDrawRect *ret_rect);
 
 /* The colour of a class or track: red, green, blue in 0..1. Neighbouring indices differ for colour-blind eyes too. */
 void deim_draw_colour (guint64 index, double ret_rgb[3]);

@@ -168,15 +168,24 @@ test_distinct (void)
 
 /* A gray frame with @boxes. Free with cairo_surface_destroy(). */
 static cairo_surface_t *
-draw (int width, int height, const DeimDrawBox *boxes, guint n, const DeimDrawStyle *style)
+paint (DeimPainter *painter, int width, int height, const DeimDrawBox *boxes, guint n, DeimDrawRect *ret_touched)
 {
   cairo_surface_t *surface = cairo_image_surface_create (CAIRO_FORMAT_RGB24, width, height);
   cairo_t *cr = cairo_create (surface);
   cairo_set_source_rgb (cr, 0.4, 0.4, 0.4);
   cairo_paint (cr);
-  deim_draw_boxes (cr, width, height, boxes, n, style);
+  deim_painter_draw (painter, cr, boxes, n, ret_touched);
   cairo_destroy (cr);
   cairo_surface_flush (surface);
+  return surface;
+}
+
+static cairo_surface_t *
+draw (int width, int height, const DeimDrawBox *boxes, guint n, const DeimDrawStyle *style)
+{
+  DeimPainter *painter = deim_painter_new (width, height, style);
+  cairo_surface_t *surface = paint (painter, width, height, boxes, n, NULL);
+  deim_painter_free (painter);
   return surface;
 }
 
@@ -263,6 +272,22 @@ count_letters (cairo_surface_t *surface, int width, int height, double ink)
   return n;
 }
 
+/* What is drawn lies in @touched, which lies in the frame. */
+static void
+assert_touched (cairo_surface_t *surface, int width, int height, const DeimDrawRect *touched)
+{
+  static const double ground[3] = { 0.4, 0.4, 0.4 };
+  g_assert_true (touched->x >= 0 && touched->y >= 0 && touched->width > 0 && touched->height > 0 &&
+                 touched->x + touched->width <= width && touched->y + touched->height <= height);
+  for (int y = 0; y < height; y++)
+    for (int x = 0; x < width; x++) {
+      double pixel[3];
+      get_pixel (surface, x, y, pixel);
+      if (x < touched->x || y < touched->y || x >= touched->x + touched->width || y >= touched->y + touched->height)
+        g_assert_true (is_near (pixel, ground));
+    }
+}
+
 /* A label is whole wherever its box lies, also beyond the edges. */
 static void
 test_labels_stay_inside (void)
@@ -275,27 +300,57 @@ test_labels_stay_inside (void)
   guint whole = count_letters (surface, W, H, 1);
   cairo_surface_destroy (surface);
   g_assert_cmpuint (whole, >, 50);
+  /* The same painter for all, as for the frames of a stream. */
+  DeimPainter *painter = deim_painter_new (W, H, NULL);
   for (int y = -70; y < H; y += 15)
     for (int x = -70; x < W; x += 15) {
+      DeimDrawRect touched;
       box.x1 = x;
       box.x2 = x + 80;
       box.y1 = y;
       box.y2 = y + 80;
-      DeimDrawRect extents;
-      g_assert_true (deim_draw_extents (W, H, &box, NULL, &extents));
-      g_assert_true (extents.x >= 0 && extents.y >= 0 && extents.x + extents.width <= W &&
-                     extents.y + extents.height <= H);
-      surface = draw (W, H, &box, 1, NULL);
+      surface = paint (painter, W, H, &box, 1, &touched);
+      assert_touched (surface, W, H, &touched);
       guint letters = count_letters (surface, W, H, 1);
       cairo_surface_destroy (surface);
       if (letters != whole)
         g_error ("box at %d,%d: %u pixels of letters instead of %u", x, y, letters, whole);
     }
+  deim_painter_free (painter);
   /* Where the frame is too small, the words are shortened and nothing else happens. */
   for (int size = 1; size < 40; size += 3) {
     DeimDrawBox small = { .x2 = size, .y2 = size, .label = "a label that is much too long", .score = 1, .track_id = 7 };
     cairo_surface_destroy (draw (size, size, &small, 1, NULL));
   }
+}
+
+/* A painter that has drawn many other labels, more than it keeps, draws what a new one draws. */
+static void
+test_kept_labels (void)
+{
+  enum { W = 320, H = 200 };
+  DeimPainter *painter = deim_painter_new (W, H, NULL);
+  for (guint i = 0; i < 2500; i++) {
+    g_autofree gchar *label =
+        g_strdup_printf ("thing %u%s", i % 1250, i % 1250 % 100 ? "" : " with a name too long for it");
+    DeimDrawBox boxes[] = {
+      { .x1 = 20, .y1 = 60, .x2 = 180, .y2 = 160, .label = label, .score = 0.5, .class_index = i, .track_id = -1 },
+      { .x1 = 5, .y1 = 5, .x2 = 9, .y2 = 5, .label = "flat", .score = -1, .track_id = -1 },
+    };
+    DeimDrawRect touched[2];
+    cairo_surface_t *kept = paint (painter, W, H, boxes, 2, touched);
+    g_assert_cmpint (touched[0].width, >, 0);
+    g_assert_cmpint (touched[1].width, ==, 0);
+    if (i % 50 == 0) {
+      cairo_surface_t *fresh = draw (W, H, boxes, 2, NULL);
+      gsize size = (gsize) cairo_image_surface_get_stride (kept) * H;
+      g_assert_cmpmem (cairo_image_surface_get_data (kept), size, cairo_image_surface_get_data (fresh), size);
+      cairo_surface_destroy (fresh);
+    }
+    cairo_surface_destroy (kept);
+  }
+  deim_painter_free (painter);
+  deim_painter_free (NULL);
 }
 
 /* A track has a number, and a colour of its own instead of its class'. */
@@ -329,6 +384,7 @@ main (int argc, char **argv)
   g_test_add_func ("/draw/letters", test_letters);
   g_test_add_func ("/draw/line-width", test_line_width);
   g_test_add_func ("/draw/labels-stay-inside", test_labels_stay_inside);
+  g_test_add_func ("/draw/kept-labels", test_kept_labels);
   g_test_add_func ("/draw/tracks", test_tracks);
   return g_test_run ();
 }
