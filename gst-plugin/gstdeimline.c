@@ -53,6 +53,10 @@ append_box (GString *line, const GstDeimBox *box)
     g_string_append_printf (line, ", \"track_id\": %" G_GINT64_FORMAT, box->track_id);
   if (box->predicted)
     g_string_append (line, ", \"predicted\": true");
+  if (box->source) {
+    g_string_append (line, ", \"source\": ");
+    append_string (line, box->source);
+  }
   g_string_append_c (line, '}');
 }
 
@@ -96,6 +100,25 @@ append_references (GString *line, GstBuffer *buffer)
     g_string_append_c (line, ']');
 }
 
+/* Which of the deimdetects that saw the frame looked at it; nothing where none saw it. */
+static void
+append_looks (GString *line, const GArray *looks)
+{
+  if (looks->len == 0)
+    return;
+  guint count = 0;
+  g_string_append (line, ", \"inferred_by\": [");
+  for (guint i = 0; i < looks->len; i++) {
+    const GstDeimFrameLook *look = &g_array_index (looks, GstDeimFrameLook, i);
+    if (!look->inferred)
+      continue;
+    if (count++ > 0)
+      g_string_append (line, ", ");
+    append_string (line, look->source);
+  }
+  g_string_append_c (line, ']');
+}
+
 void
 gst_deim_line_format (GString *line, const GstDeimLineFrame *frame, GstBuffer *buffer, const GArray *boxes)
 {
@@ -105,6 +128,7 @@ gst_deim_line_format (GString *line, const GstDeimLineFrame *frame, GstBuffer *b
   append_time (line, "pts", frame->pts);
   append_time (line, "running_time", frame->running_time);
   append_references (line, buffer);
+  append_looks (line, frame->looks);
   g_string_append_printf (line, ", \"width\": %d, \"height\": %d, \"detections\": [", frame->width, frame->height);
   for (guint i = 0; i < boxes->len; i++) {
     if (i > 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * gstdeimline.h - what was found in a frame as a JSON document on one line. docs/elements/deimjson.md lists its members.
+ * gstdeimline.h - what was found in a frame as a JSON document on one line. docs/elements/deimjson.md lists its
+ * members.
  */
 #pragma once
 
@@ -14,6 +15,7 @@ typedef struct {
   guint64 frame;
   guint64 pts, running_time; /* nanoseconds; GST_CLOCK_TIME_NONE: unknown */
   gint width, height;        /* pixels; 0: unknown */
+  const GArray *looks;       /* of GstDeimFrameLook: the deimdetects that saw it */
 } GstDeimLineFrame;
 
 /* Replaces what @line holds by the document, without a newline. @boxes: of GstDeimBox, read from @buffer, whose

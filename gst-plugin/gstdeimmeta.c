@@ -66,6 +66,29 @@ find_region (GstBuffer *buffer, const GstVideoRegionOfInterestMeta *like)
   return NULL;
 }
 
+/* The next DeimFrameMeta of @buffer; NULL behind the last. Each deimdetect adds one. */
+static GstStructure *
+next_mark (GstBuffer *buffer, gpointer *state)
+{
+  const GstMetaInfo *info = gst_meta_get_info (GST_DEIM_FRAME_META_NAME);
+  GstMeta *meta;
+  while ((meta = gst_buffer_iterate_meta (buffer, state)))
+    if (meta->info == info)
+      return gst_custom_meta_get_structure ((GstCustomMeta *) meta);
+  return NULL;
+}
+
+static gboolean
+has_mark_of (GstBuffer *buffer, const GstStructure *like)
+{
+  gpointer state = NULL;
+  GstStructure *fields;
+  while ((fields = next_mark (buffer, &state)))
+    if (g_strcmp0 (gst_structure_get_string (fields, "source"), gst_structure_get_string (like, "source")) == 0)
+      return TRUE;
+  return FALSE;
+}
+
 /*
  * Goes along with every copy of a frame, whatever becomes of the picture. GStreamer 1.22 forgets the parameters of a
  * region of interest when a frame is scaled (and keeps them when it is copied), so they are put back here: the mark is
@@ -74,9 +97,10 @@ find_region (GstBuffer *buffer, const GstVideoRegionOfInterestMeta *like)
 static gboolean
 transform_frame_meta (GstBuffer *to, GstCustomMeta *meta, GstBuffer *from, GQuark type, gpointer data, gpointer unused)
 {
-  if (!gst_buffer_get_custom_meta (to, GST_DEIM_FRAME_META_NAME)) {
+  GstStructure *mark = gst_custom_meta_get_structure (meta);
+  if (!has_mark_of (to, mark)) {
     GstStructure *fields = gst_custom_meta_get_structure (gst_buffer_add_custom_meta (to, GST_DEIM_FRAME_META_NAME));
-    gst_structure_foreach (gst_custom_meta_get_structure (meta), copy_field, fields);
+    gst_structure_foreach (mark, copy_field, fields);
   }
   gpointer state = NULL;
   GstMeta *found;
@@ -116,18 +140,17 @@ gst_deim_frame_meta_add (GstBuffer *buffer, const GstDeimFrameMark *mark)
     gst_structure_set (fields, "skipped", G_TYPE_STRING, skip_reason (mark->skip), NULL);
 }
 
-GstDeimFrameState
-gst_deim_frame_meta_read (GstBuffer *buffer, guint64 *frame)
+void
+gst_deim_frame_meta_read (GstBuffer *buffer, GArray *looks)
 {
-  GstCustomMeta *meta = gst_buffer_get_custom_meta (buffer, GST_DEIM_FRAME_META_NAME);
-  gboolean inferred = FALSE;
-  if (!meta)
-    return GST_DEIM_UNMARKED;
-  GstStructure *fields = gst_custom_meta_get_structure (meta);
-  gst_structure_get_boolean (fields, "inferred", &inferred);
-  if (frame)
-    gst_structure_get_uint64 (fields, "frame", frame);
-  return inferred ? GST_DEIM_INFERRED : GST_DEIM_NOT_INFERRED;
+  gpointer state = NULL;
+  GstStructure *fields;
+  while ((fields = next_mark (buffer, &state))) {
+    GstDeimFrameLook look = { .source = g_intern_string (gst_structure_get_string (fields, "source")) };
+    gst_structure_get_boolean (fields, "inferred", &look.inferred);
+    gst_structure_get_uint64 (fields, "frame", &look.frame);
+    g_array_append_val (looks, look);
+  }
 }
 
 /* ---------------------------------------------------------------------- out */
@@ -167,26 +190,28 @@ gst_deim_meta_select (const GArray *detections, const GstDeimFilter *filter, Dei
 }
 
 static void
-attach_roi (GstBuffer *buffer, const GstDeimFound *found, guint width, guint height)
+attach_roi (GstBuffer *buffer, const GstDeimFound *found, guint width, guint height, const gchar *source)
 {
   GstVideoRegionOfInterestMeta *roi =
       gst_buffer_add_video_region_of_interest_meta (buffer, found->label, found->x, found->y, found->w, found->h);
   /* Analytics elements tell the regions of a buffer apart by id; -1: no region contains this one. */
   roi->id = (gint) (gst_util_seqnum_next () & G_MAXINT);
   roi->parent_id = -1;
-  GstStructure *fields = gst_structure_new (
-      DETECTION, "confidence", G_TYPE_DOUBLE, found->score, "label_id", G_TYPE_INT, (gint) found->label_id, "label",
-      G_TYPE_STRING, found->label, "x_min", G_TYPE_DOUBLE, found->x1 / width, "y_min", G_TYPE_DOUBLE,
-      found->y1 / height, "x_max", G_TYPE_DOUBLE, found->x2 / width, "y_max", G_TYPE_DOUBLE, found->y2 / height, NULL);
+  GstStructure *fields = gst_structure_new (DETECTION, "confidence", G_TYPE_DOUBLE, found->score, "label_id",
+                                            G_TYPE_INT, (gint) found->label_id, "label", G_TYPE_STRING, found->label,
+                                            "x_min", G_TYPE_DOUBLE, found->x1 / width, "y_min", G_TYPE_DOUBLE,
+                                            found->y1 / height, "x_max", G_TYPE_DOUBLE, found->x2 / width, "y_max",
+                                            G_TYPE_DOUBLE, found->y2 / height, "source", G_TYPE_STRING, source, NULL);
   gst_video_region_of_interest_meta_add_param (roi, fields);
 }
 
 void
-gst_deim_meta_attach (GstBuffer *buffer, GstDeimMetaMode mode, const GArray *found, guint width, guint height)
+gst_deim_meta_attach (GstBuffer *buffer, GstDeimMetaMode mode, const GArray *found, guint width, guint height,
+                      const gchar *source)
 {
   if (mode != GST_DEIM_META_ANALYTICS) {
     for (guint i = 0; i < found->len; i++)
-      attach_roi (buffer, &g_array_index (found, GstDeimFound, i), width, height);
+      attach_roi (buffer, &g_array_index (found, GstDeimFound, i), width, height, source);
   }
 #ifdef HAVE_ANALYTICS
   if (mode != GST_DEIM_META_ROI)
@@ -234,6 +259,7 @@ read_regions (GstBuffer *buffer, GArray *boxes)
     if (fields) {
       gst_structure_get_int (fields, "label_id", &box.label_id);
       gst_structure_get_double (fields, "confidence", &box.confidence);
+      box.source = g_intern_string (gst_structure_get_string (fields, "source"));
     }
     const GstStructure *track = gst_video_region_of_interest_meta_get_param (roi, TRACK);
     gint id;

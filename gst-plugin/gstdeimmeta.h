@@ -3,8 +3,8 @@
  * gstdeimmeta.h - detections as buffer metadata, written by deimdetect and read by the other elements.
  *
  * As regions of interest, each object is a GstVideoRegionOfInterestMeta: roi_type is the label, x y w h are pixels of
- * the frame, rounded outwards and clipped to it, and one parameter structure carries the rest (docs/elements/deimdetect.md
- * lists its fields):
+ * the frame, rounded outwards and clipped to it, and one parameter structure carries the rest
+ * (docs/elements/deimdetect.md lists its fields):
  *
  *   detection, confidence=(double)0.83, label_id=(int)0, label=(string)person,
  *     x_min=(double)0.1, y_min=(double)0.2, x_max=(double)0.4, y_max=(double)0.9
@@ -100,21 +100,23 @@ typedef struct {
 void gst_deim_meta_select (const GArray *detections, const GstDeimFilter *filter, DeimModel *model, guint width,
                            guint height, GArray *found);
 
-/* Adds @found to the writable @buffer, a frame of @width x @height. */
-void gst_deim_meta_attach (GstBuffer *buffer, GstDeimMetaMode mode, const GArray *found, guint width, guint height);
+/* Adds @found to the writable @buffer, a frame of @width x @height, as found by the element called @source. */
+void gst_deim_meta_attach (GstBuffer *buffer, GstDeimMetaMode mode, const GArray *found, guint width, guint height,
+                           const gchar *source);
 
 /* Adds @found to the structure of a message, as its field "detections". */
 void gst_deim_meta_describe (const GArray *found, GstStructure *content);
 
-/* What an element tells from a frame's DeimFrameMeta. */
-typedef enum {
-  GST_DEIM_UNMARKED, /* has none: no deimdetect saw the frame, or it was told to let it pass */
-  GST_DEIM_INFERRED,
-  GST_DEIM_NOT_INFERRED,
-} GstDeimFrameState;
+/* What an element reads of a DeimFrameMeta. */
+typedef struct {
+  const gchar *source; /* name of the deimdetect, interned; NULL: not said */
+  guint64 frame;       /* its number of the frame */
+  gboolean inferred;
+} GstDeimFrameLook;
 
-/* @frame: (out) (optional): the number of the frame, untouched where the frame is not marked. */
-GstDeimFrameState gst_deim_frame_meta_read (GstBuffer *buffer, guint64 *frame);
+/* Appends a GstDeimFrameLook to @looks for every deimdetect that marked @buffer, in the order in which they stand in
+ * the stream. None: no deimdetect saw the frame, or all were told to let it pass. */
+void gst_deim_frame_meta_read (GstBuffer *buffer, GArray *looks);
 
 /* A box for drawing or telling, whoever attached it. */
 typedef struct {
@@ -124,6 +126,9 @@ typedef struct {
   gdouble confidence; /* < 0: unknown */
   gint64 track_id;    /* < 0: not tracked */
   gboolean predicted; /* not seen in this frame */
+  /* Name of the deimdetect that found it, interned. NULL: somebody else did, or it stands there as analytics only,
+   * which have no place for it. */
+  const gchar *source;
 } GstDeimBox;
 
 /* Appends a GstDeimBox to @boxes for every object that @buffer tells of. One that stands there both as a region of

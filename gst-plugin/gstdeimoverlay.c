@@ -8,7 +8,7 @@
  * Draws every #GstVideoRegionOfInterestMeta of a frame, whoever attached it: a box in the colour of its class, the
  * label, and the confidence where the region has a "detection" structure.
  *
- * Frames that deimdetect let pass without inference (inference-interval, or skipped because time ran short) show the
+ * Frames that a deimdetect let pass without inference (inference-interval, or skipped because time ran short) show its
  * boxes of the last inferred frame for the time that `hold` says, dashed, so that boxes do not blink.
  *
  * Where downstream can blend a #GstVideoOverlayComposition (most sinks on a GPU), the drawing is handed over and the
@@ -242,51 +242,29 @@ colour_of (const GstDeimBox *box)
   return box->label ? g_str_hash (box->label) % 1021 : 0;
 }
 
-/*
- * Exchanges the boxes of a frame that nobody looked at for those of the last frame that was looked at, or notes the
- * boxes of such a frame. Frames without a mark come from other detectors, of which nobody knows when they looked.
- */
+/* Adds the held boxes of whoever did not look at the frame. */
 static void
 hold_boxes (GstDeimOverlay *self, GstBuffer *buffer, const GstSegment *segment)
 {
-  GstDeimFrameState state = gst_deim_frame_meta_read (buffer, NULL);
-  GstClockTime now = gst_deim_running_time (segment, GST_BUFFER_PTS (buffer));
-  if (state == GST_DEIM_INFERRED) {
-    self->held_since = now;
-    g_array_set_size (self->held, 0);
-    g_array_append_vals (self->held, self->boxes->data, self->boxes->len);
-    return;
-  }
   GST_OBJECT_LOCK (self);
-  GstClockTime hold = self->hold * GST_MSECOND;
+  GstClockTime longest = self->hold * GST_MSECOND;
   GST_OBJECT_UNLOCK (self);
-  /* A frame that has boxes all the same has them from a tracker, which knows better. */
-  if (state == GST_DEIM_UNMARKED || self->boxes->len > 0)
-    return;
-  if (!GST_CLOCK_TIME_IS_VALID (now) || !GST_CLOCK_TIME_IS_VALID (self->held_since) || now < self->held_since ||
-      now - self->held_since > hold)
-    return;
-  g_array_append_vals (self->boxes, self->held->data, self->held->len);
-  for (guint i = 0; i < self->boxes->len; i++)
-    g_array_index (self->boxes, GstDeimBox, i).predicted = TRUE;
-}
-
-static void
-forget_held (GstDeimOverlay *self)
-{
-  self->held_since = GST_CLOCK_TIME_NONE;
-  g_array_set_size (self->held, 0);
+  g_array_set_size (self->looks, 0);
+  gst_deim_frame_meta_read (buffer, self->looks);
+  gst_deim_hold_complete (self->held, self->looks, self->boxes,
+                          gst_deim_running_time (segment, GST_BUFFER_PTS (buffer)), longest);
 }
 
 /* Boxes are not held over a seek or into another stream. */
 static GstPadProbeReturn
-on_sink_event (GstPad *pad, GstPadProbeInfo *info, gpointer self)
+on_sink_event (GstPad *pad, GstPadProbeInfo *info, gpointer user_data)
 {
+  GstDeimOverlay *self = user_data;
   switch (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info))) {
   case GST_EVENT_FLUSH_STOP:
   case GST_EVENT_SEGMENT:
   case GST_EVENT_STREAM_START:
-    forget_held (self);
+    gst_deim_hold_forget (self->held);
     break;
   default:
     break;
@@ -375,7 +353,7 @@ on_caps_changed (GstElement *composer, GstCaps *caps, guint window_width, guint 
   if (info.width != self->info.width || info.height != self->info.height) {
     g_clear_pointer (&self->surface, cairo_surface_destroy);
     g_clear_pointer (&self->painter, deim_painter_free);
-    forget_held (self);
+    gst_deim_hold_forget (self->held);
   }
   self->info = info;
 }
@@ -398,7 +376,7 @@ gst_deim_overlay_change_state (GstElement *element, GstStateChange transition)
     g_clear_pointer (&self->surface, cairo_surface_destroy);
     g_clear_pointer (&self->painter, deim_painter_free);
     gst_video_info_init (&self->info);
-    forget_held (self);
+    gst_deim_hold_forget (self->held);
   }
   return result;
 }
@@ -464,7 +442,8 @@ gst_deim_overlay_finalize (GObject *object)
   g_clear_pointer (&self->painter, deim_painter_free);
   g_clear_pointer (&self->boxes, g_array_unref);
   g_clear_pointer (&self->drawn, g_array_unref);
-  g_clear_pointer (&self->held, g_array_unref);
+  g_clear_pointer (&self->looks, g_array_unref);
+  g_clear_pointer (&self->held, gst_deim_hold_free);
   G_OBJECT_CLASS (parent_class)->finalize (object);
 }
 
@@ -543,8 +522,8 @@ gst_deim_overlay_init (GstDeimOverlay *self)
   self->draw_scores = DEFAULT_DRAW_SCORES;
   self->line_width = DEFAULT_LINE_WIDTH;
   self->hold = DEFAULT_HOLD;
-  self->held_since = GST_CLOCK_TIME_NONE;
-  self->held = g_array_new (FALSE, FALSE, sizeof (GstDeimBox));
+  self->looks = g_array_new (FALSE, FALSE, sizeof (GstDeimFrameLook));
+  self->held = gst_deim_hold_new ();
   self->boxes = g_array_new (FALSE, FALSE, sizeof (GstDeimBox));
   self->drawn = g_array_new (FALSE, FALSE, sizeof (DeimDrawBox));
 

@@ -7,6 +7,7 @@
 #include <cairo.h>
 #include <gst/video/video.h>
 
+#include "gstdeimhold.h"
 #include "overlay/draw.h"
 
 G_BEGIN_DECLS
@@ -31,9 +32,8 @@ struct _GstDeimOverlay {
   DeimDrawStyle style;
   GArray *boxes; /* of GstDeimBox, kept to save its memory */
   GArray *drawn; /* of DeimDrawBox, likewise; empty but while a frame is drawn */
-  /* streaming thread: the boxes to hold */
-  GArray *held;            /* of GstDeimBox: those of the last inferred frame */
-  GstClockTime held_since; /* its running time; NONE: there is no such frame */
+  GArray *looks; /* of GstDeimFrameLook, likewise */
+  GstDeimHold *held;
 };
 
 G_END_DECLS

@@ -109,7 +109,7 @@ gst_deim_push (GstDeimDetect *self, GstDeimPending *frame)
   if (inferred) {
     gst_deim_meta_select (detections, self->filter, gst_deim_engine_get_model (self->engine), frame->width,
                           frame->height, self->found);
-    gst_deim_meta_attach (buffer, self->meta, self->found, frame->width, frame->height);
+    gst_deim_meta_attach (buffer, self->meta, self->found, frame->width, frame->height, mark.source);
     mark.detections = self->found->len;
   }
   if (mark.skip != GST_DEIM_SKIP_OFF)

@@ -26,6 +26,7 @@ typedef struct {
   gint width, height; /* of the caps; 0: unknown */
   guint64 next_frame; /* for frames that no deimdetect has numbered */
   GArray *boxes;      /* of GstDeimBox, kept to save its memory */
+  GArray *looks;      /* of GstDeimFrameLook, likewise */
   GString *line;      /* likewise */
 } GstDeimResultsPrivate;
 
@@ -58,17 +59,21 @@ gst_deim_results_transform_ip (GstBaseTransform *base, GstBuffer *buffer)
 {
   GstDeimResults *self = GST_DEIM_RESULTS (base);
   GstDeimResultsPrivate *priv = private_of (self);
-  guint64 number = priv->next_frame;
-  GstDeimFrameState state = gst_deim_frame_meta_read (buffer, &number);
-  priv->next_frame = number + 1;
+  g_array_set_size (priv->looks, 0);
   g_array_set_size (priv->boxes, 0);
+  gst_deim_frame_meta_read (buffer, priv->looks);
   gst_deim_meta_read (buffer, priv->boxes);
+  gboolean is_marked = priv->looks->len > 0, is_inferred = FALSE;
+  for (guint i = 0; i < priv->looks->len; i++)
+    is_inferred = is_inferred || g_array_index (priv->looks, GstDeimFrameLook, i).inferred;
+  guint64 number = is_marked ? g_array_index (priv->looks, GstDeimFrameLook, 0).frame : priv->next_frame;
+  priv->next_frame = number + 1;
 
   GST_OBJECT_LOCK (self);
   gboolean empty_too = priv->add_empty_results;
   g_autofree gchar *stream_id = g_strdup (priv->stream_id ? priv->stream_id : priv->upstream_id);
   GST_OBJECT_UNLOCK (self);
-  if (priv->boxes->len == 0 && (!empty_too || state == GST_DEIM_NOT_INFERRED))
+  if (priv->boxes->len == 0 && (!empty_too || (is_marked && !is_inferred)))
     return GST_FLOW_OK;
 
   const GstDeimLineFrame frame = { .stream_id = stream_id,
@@ -76,7 +81,8 @@ gst_deim_results_transform_ip (GstBaseTransform *base, GstBuffer *buffer)
                                    .pts = GST_BUFFER_PTS (buffer),
                                    .running_time = gst_deim_running_time (&base->segment, GST_BUFFER_PTS (buffer)),
                                    .width = priv->width,
-                                   .height = priv->height };
+                                   .height = priv->height,
+                                   .looks = priv->looks };
   gst_deim_line_format (priv->line, &frame, buffer, priv->boxes);
   g_autoptr (GError) error = NULL;
   GstFlowReturn flow = GST_DEIM_RESULTS_GET_CLASS (self)->write (self, stream_id, priv->line, &error);
@@ -237,6 +243,7 @@ gst_deim_results_finalize (GObject *object)
   g_clear_pointer (&priv->stream_id, g_free);
   g_clear_pointer (&priv->upstream_id, g_free);
   g_array_unref (priv->boxes);
+  g_array_unref (priv->looks);
   g_string_free (priv->line, TRUE);
   G_OBJECT_CLASS (parent_class)->finalize (object);
 }
@@ -292,6 +299,7 @@ gst_deim_results_init (GstDeimResults *self)
 
   priv->add_empty_results = DEFAULT_ADD_EMPTY_RESULTS;
   priv->boxes = g_array_new (FALSE, FALSE, sizeof (GstDeimBox));
+  priv->looks = g_array_new (FALSE, FALSE, sizeof (GstDeimFrameLook));
   priv->line = g_string_new (NULL);
   /* Buffers are looked at and never made writable. */
   gst_base_transform_set_in_place (GST_BASE_TRANSFORM (self), TRUE);

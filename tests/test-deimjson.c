@@ -506,6 +506,50 @@ remove_folder (void)
   g_free (folder);
 }
 
+/* Two detectors in a row: one line for each frame that any of them looked at, naming those, and who found what. */
+static void
+test_two_detectors (void)
+{
+  g_autofree gchar *path = path_of ("two.jsonl"), *model = fake_deim_write_model (5), *text = NULL;
+  g_autofree gchar *launch = g_strdup_printf (
+      "videotestsrc num-buffers=6 pattern=black ! " RGB_CAPS " ! deimdetect name=seldom model=%s inference-interval=3 "
+      "classes=0 ! deimdetect name=often model=%s inference-interval=2 classes=1 ! videoscale ! "
+      "video/x-raw,width=128,height=96 ! deimjson location=%s add-empty-results=true ! fakesink",
+      model, model, path);
+  fake_deim_reset ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GstElement) pipeline = gst_parse_launch (launch, &error);
+  g_assert_no_error (error);
+  g_autoptr (GstBus) bus = gst_element_get_bus (pipeline);
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  gst_message_unref (gst_bus_timed_pop_filtered (bus, GST_CLOCK_TIME_NONE, GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  g_unlink (model);
+
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  g_auto (GStrv) lines = g_strsplit (g_strchomp (text), "\n", -1);
+  static const struct {
+    const gchar *frame, *inferred_by;
+    gboolean seldom, often;
+  } expected[] = {
+    { "\"frame\": 0,", "\"inferred_by\": [\"seldom\", \"often\"]", TRUE, TRUE },
+    { "\"frame\": 2,", "\"inferred_by\": [\"often\"]", FALSE, TRUE },
+    { "\"frame\": 3,", "\"inferred_by\": [\"seldom\"]", TRUE, FALSE },
+    { "\"frame\": 4,", "\"inferred_by\": [\"often\"]", FALSE, TRUE },
+  };
+  g_assert_cmpuint (g_strv_length (lines), ==, G_N_ELEMENTS (expected));
+  for (guint i = 0; i < G_N_ELEMENTS (expected); i++) {
+    g_test_message ("%s", lines[i]);
+    g_autoptr (JsonNode) node = json_from_string (lines[i], &error);
+    g_assert_no_error (error);
+    g_assert_nonnull (node);
+    g_assert_nonnull (strstr (lines[i], expected[i].frame));
+    g_assert_nonnull (strstr (lines[i], expected[i].inferred_by));
+    g_assert_true ((strstr (lines[i], "\"source\": \"seldom\"") != NULL) == expected[i].seldom);
+    g_assert_true ((strstr (lines[i], "\"source\": \"often\"") != NULL) == expected[i].often);
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -526,6 +570,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimjson/stdout", test_stdout);
   g_test_add_func ("/deimjson/no-stdout", test_no_stdout);
   g_test_add_func ("/deimjson/with-detector", test_with_detector);
+  g_test_add_func ("/deimjson/two-detectors", test_two_detectors);
   int result = run_element_tests ();
   remove_folder ();
   return result;

@@ -450,6 +450,51 @@ test_hold (void)
   teardown_harness (harness);
 }
 
+/* Two detectors in a row: the frame as "often" leaves it, which looks at each, and "seldom", which looks at every
+ * other. */
+static GstBuffer *
+make_twice_marked (guint number)
+{
+  static const struct {
+    const gchar *source;
+    DeimDrawRect rect;
+  } detectors[] = { { "often", { 20, 60, 60, 60 } }, { "seldom", { 160, 60, 60, 60 } } };
+  GstBuffer *buffer = make_frame (CAPS, GREY);
+  GST_BUFFER_PTS (buffer) = number * 40 * GST_MSECOND;
+  for (guint i = 0; i < G_N_ELEMENTS (detectors); i++) {
+    gboolean inferred = i == 0 || number % 2 == 0;
+    if (inferred) {
+      add_detection (buffer, detectors[i].source, 5, 0.8, &detectors[i].rect);
+      GstStructure *detection =
+          gst_video_region_of_interest_meta_get_param (get_region (buffer, detectors[i].source), "detection");
+      gst_structure_set (detection, "source", G_TYPE_STRING, detectors[i].source, NULL);
+    }
+    GstStructure *fields = gst_custom_meta_get_structure (gst_buffer_add_custom_meta (buffer, "DeimFrameMeta"));
+    gst_structure_set (fields, "source", G_TYPE_STRING, detectors[i].source, "inferred", G_TYPE_BOOLEAN, inferred,
+                       NULL);
+  }
+  return buffer;
+}
+
+static void
+test_hold_by_source (void)
+{
+  GstHarness *harness = setup_harness ("deimoverlay hold=250 draw-labels=false line-width=4", CAPS);
+  guint whole = draw_and_count (harness, make_twice_marked (0));
+  gint colour[3];
+  class_colour (5, colour);
+  for (guint i = 1; i < 4; i++) {
+    g_autoptr (GstBuffer) out = draw (harness, make_twice_marked (i));
+    g_test_message ("frame %u: %u of %u pixels", i, count_changed (out), whole);
+    /* One box as it is, the other held: dashed, or as it is too. */
+    g_assert_cmpuint (count_changed (out), >, whole / 2 + whole / 6);
+    g_assert_true (i % 2 ? count_changed (out) < whole : count_changed (out) == whole);
+    assert_pixel (out, 23, 62, colour);
+    assert_pixel (out, 163, 62, colour);
+  }
+  teardown_harness (harness);
+}
+
 /* Frames that no deimdetect marked show what they have; boxes do not outlive a seek or other caps. */
 static void
 test_hold_ends (void)
@@ -499,6 +544,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimoverlay/downstream-blends", test_downstream_blends);
   g_test_add_func ("/deimoverlay/caps-change", test_caps_change);
   g_test_add_func ("/deimoverlay/hold", test_hold);
+  g_test_add_func ("/deimoverlay/hold-by-source", test_hold_by_source);
   g_test_add_func ("/deimoverlay/hold-ends", test_hold_ends);
   return run_element_tests ();
 }
