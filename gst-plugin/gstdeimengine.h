@@ -6,7 +6,9 @@
  * settings of the network are the same have one DeimEngine, which computes the frames of all of them. All of it goes
  * away with the last element that uses it.
  *
- * Thread-safety: safe. Elements that start at the same time wait for each other's loading.
+ * Thread-safety: safe. Models are loaded and released one at a time in a process, and so are devices opened and closed, and
+ * networks made and unmade: an element that starts or stops meanwhile waits, though its model be another one. Streams that
+ * are running do not.
  */
 #pragma once
 
