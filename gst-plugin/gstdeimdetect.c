@@ -112,6 +112,7 @@ reset (GstDeimDetect *self)
   self->proportion = 1.0;
   self->live = FALSE;
   self->upstream_latency = 0;
+  self->configured = GST_CLOCK_TIME_NONE;
   self->slots = deim_detector_get_in_flight (self->detector);
   self->duration = DEFAULT_FRAME_DURATION;
   self->latency = self->slots * self->duration;
@@ -412,6 +413,13 @@ gst_deim_detect_src_event (GstBaseTransform *base, GstEvent *event)
       self->earliest = timestamp + 2 * (GstClockTime) diff;
     else
       self->earliest = timestamp > (GstClockTime) -diff ? timestamp - (GstClockTime) -diff : 0;
+    GST_OBJECT_UNLOCK (self);
+  }
+  if (GST_EVENT_TYPE (event) == GST_EVENT_LATENCY) {
+    GstClockTime latency;
+    gst_event_parse_latency (event, &latency);
+    GST_OBJECT_LOCK (self);
+    self->configured = latency;
     GST_OBJECT_UNLOCK (self);
   }
   return GST_BASE_TRANSFORM_CLASS (parent_class)->src_event (base, event);

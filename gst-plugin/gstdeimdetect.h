@@ -85,6 +85,7 @@ struct _GstDeimDetect {
   gboolean live;                 /* object: upstream said so to a LATENCY query */
   GstClockTime upstream_latency; /* object: the least that upstream answered */
   GstClockTime latency;          /* object: what LATENCY queries are answered on top of it */
+  GstClockTime configured;       /* object: the LATENCY event, which sinks keep to; NONE: none came yet */
   gboolean copies_dmabuf;        /* object: the device imports none */
   guint64 position;              /* object: stream time that was pushed last; NONE: nothing since the segment began */
 
@@ -120,6 +121,7 @@ struct _GstDeimDetect {
   guint cold; /* so many inferences compile shaders, or wait for one that does */
   gboolean gave_up;
   gint64 active; /* when the last chain call ended */
+  guint left;    /* frames that left since the last one came, in overload */
   gboolean region_warned;
   GstFlowReturn flow; /* OK or ERROR: met by the engine, or outside of the chain function; until a flush or a restart */
   gint flushing;      /* atomic: FLUSH_START to FLUSH_STOP */
@@ -182,6 +184,9 @@ void gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds, g
 gboolean gst_deim_timing_is_late (GstDeimDetect *self, GstBuffer *buffer);
 /* Says on the bus that @buffer is not inferred. */
 void gst_deim_timing_post_qos (GstDeimDetect *self, GstBuffer *buffer);
+/* Whether @frame, whose result is there, came so late that a sink wants it already, and may leave before the latency is
+ * over: not sooner than an inference takes, so that what is late for good leaves as evenly as what is not. */
+gboolean gst_deim_timing_is_overdue (GstDeimDetect *self, const GstDeimPending *frame);
 /* When @frame has to leave, in monotonic time. */
 gint64 gst_deim_timing_deadline (GstDeimDetect *self, const GstDeimPending *frame);
 /* Makes the linger thread look at the oldest frame at @until, unless it will look earlier. */

@@ -18,9 +18,9 @@
  *    announced latency, so that one leaves for each that comes: in bursts they would wait for their time in the sink,
  *    and the frames behind them for this thread. An inference that would keep a whole ring waiting is given up. The
  *    latency is counted from when they came: were they kept until a sink wants them, one would leave and wait there for
- *    each that comes, and a backlog before this element would stay for ever and cost inferences their time. But none
- *    stays for longer than a frame after a sink wanted it, or what waited upstream would be late as long as it is
- * there.
+ *    each that comes, and a backlog before this element would stay for ever and cost inferences their time.
+ *  - A frame in overload that is late already, because it waited upstream, stays for an inference instead of for the
+ *    whole latency. At most two leave for each that comes: the backlog drains, and nothing leaves in bursts.
  *
  * Frames are pushed here and not by the base class: three places push, and the base class would put a pending
  * DISCONT mark on whatever frame it pushes next.
@@ -35,6 +35,8 @@ GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
 /* Two inferences that wait for each other take twice as long; in overload that pays while they are shorter than this.
  */
 #define SHORT_FRAMES 4
+/* In overload so many frames leave for each that comes. */
+#define MOST_LEAVING 2
 
 static GstDeimPending *
 nth (GstDeimDetect *self, guint n)
@@ -103,22 +105,12 @@ push_oldest (GstDeimDetect *self)
   return gst_deim_push (self, &leaving);
 }
 
-/* Whether a frame whose result is there has to stay: in overload, until the chain call before its latency is over. One
- * that has waited before this element already is overdue at the sink, and does not wait twice. */
+/* Whether a frame whose result is there has to stay: in overload, until the chain call before its latency is over. */
 static gboolean
 is_early (GstDeimDetect *self, const GstDeimPending *frame)
 {
-  if (!self->overloaded)
-    return FALSE;
-  GST_OBJECT_LOCK (self);
-  GstClockTime upstream = self->upstream_latency, latency = self->latency, duration = self->duration;
-  GST_OBJECT_UNLOCK (self);
-  GstClockTime age = (GstClockTime) (g_get_monotonic_time () - frame->entered) * GST_USECOND;
-  GstClockTime now = gst_element_get_current_running_time (GST_ELEMENT (self));
-  if (age + duration >= latency)
-    return FALSE;
-  return !GST_CLOCK_TIME_IS_VALID (now) || !GST_CLOCK_TIME_IS_VALID (frame->running) ||
-         now < frame->running + upstream + latency + duration;
+  gint64 next = g_get_monotonic_time () + (gint64) (self->duration / GST_USECOND);
+  return self->overloaded && next < gst_deim_timing_deadline (self, frame) && !gst_deim_timing_is_overdue (self, frame);
 }
 
 /* Pushes the frames that need not wait any more. */
@@ -126,7 +118,8 @@ static GstFlowReturn
 push_ready (GstDeimDetect *self)
 {
   GstFlowReturn flow = collect_finished (self);
-  while (flow == GST_FLOW_OK && self->pending > 0 && !is_unfinished (oldest (self)) && !is_early (self, oldest (self)))
+  while (flow == GST_FLOW_OK && self->pending > 0 && !is_unfinished (oldest (self)) &&
+         !is_early (self, oldest (self)) && (!self->overloaded || self->left++ < MOST_LEAVING))
     flow = push_oldest (self);
   return flow;
 }
@@ -327,6 +320,7 @@ GstFlowReturn
 gst_deim_flow_enter (GstDeimDetect *self, GstBuffer *buffer)
 {
   follow_settings (self);
+  self->left = 0;
   GstFlowReturn flow = prepare (self);
   if (flow != GST_FLOW_OK) {
     gst_buffer_unref (buffer);

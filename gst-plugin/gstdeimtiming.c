@@ -97,6 +97,21 @@ gst_deim_timing_post_qos (GstDeimDetect *self, GstBuffer *buffer)
   gst_element_post_message (GST_ELEMENT (self), message);
 }
 
+gboolean
+gst_deim_timing_is_overdue (GstDeimDetect *self, const GstDeimPending *frame)
+{
+  GST_OBJECT_LOCK (self);
+  GstClockTime slowest = self->counts.slowest, duration = self->duration;
+  GstClockTime latency = self->configured;
+  if (!GST_CLOCK_TIME_IS_VALID (latency))
+    latency = self->upstream_latency + self->latency;
+  GST_OBJECT_UNLOCK (self);
+  GstClockTime age = (GstClockTime) (g_get_monotonic_time () - frame->entered) * GST_USECOND;
+  GstClockTime now = gst_element_get_current_running_time (GST_ELEMENT (self));
+  return slowest > 0 && age >= slowest + duration && GST_CLOCK_TIME_IS_VALID (now) &&
+         GST_CLOCK_TIME_IS_VALID (frame->running) && now >= frame->running + latency + duration;
+}
+
 /* ------------------------------------------------------------------- linger */
 
 /*

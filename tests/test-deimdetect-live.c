@@ -364,6 +364,85 @@ test_stall_skipped (void)
   teardown (harness);
 }
 
+/* ------------------------------------------------------------- late frames */
+
+#define SLOW_CAPS "video/x-raw,format=RGB,width=64,height=48,framerate=100/1"
+#define WAITING   5
+
+/* A stream in overload whose inferences took 600 ms lately; so its latency is longer than that by a quarter. */
+static GstHarness *
+setup_slow (guint *number)
+{
+  GstHarness *harness = setup ("in-flight=1", SLOW_CAPS);
+  push_frames (harness, SLOW_CAPS, 0, 1); /* not counted */
+  fake_deim_set_delay (600);
+  push_frames (harness, SLOW_CAPS, 1, 1);
+  fake_deim_set_delay (0);
+  for (*number = 2; get_stat (harness->element, "latency") < 600 * GST_MSECOND; (*number)++) {
+    push_frames (harness, SLOW_CAPS, *number, 1);
+    g_usleep (10000);
+  }
+  return harness;
+}
+
+static void
+wait_until_empty (GstHarness *harness)
+{
+  while (gst_harness_buffers_received (harness) < get_stat (harness->element, "frames"))
+    g_usleep (1000);
+}
+
+/* WAITING frames wait inside, until they are as old as the slowest inference where @old. Then the clock is @late after
+ * their time, and one more comes: how many leave with that? Tried again where the machine was busy meanwhile, so that
+ * some left because their latency was over. */
+static guint
+count_leaving (GstHarness *harness, guint *number, gboolean old, GstClockTime late)
+{
+  for (guint attempt = 0; attempt < 20; attempt++) {
+    const gint64 frame = 10000, latency = (gint64) get_stat (harness->element, "latency") / 1000;
+    const gint64 slowest = (latency - frame) * 4 / 5;
+    wait_until_empty (harness);
+    *number += 1000; /* the clock only goes forward */
+    gst_harness_set_time (harness, *number * (GST_SECOND / 25));
+    fake_deim_set_gate (FALSE);
+    gint64 start = g_get_monotonic_time ();
+    push_frames (harness, SLOW_CAPS, *number, WAITING);
+    *number += WAITING;
+    gint64 last = g_get_monotonic_time ();
+    g_usleep (old ? (gulong) (slowest + 2 * frame) : 1);
+    fake_deim_set_gate (TRUE);
+    guint before = gst_harness_buffers_received (harness);
+    gst_harness_set_time (harness, *number * (GST_SECOND / 25) + late);
+    push_frames (harness, SLOW_CAPS, (*number)++, 1);
+    guint leaving = gst_harness_buffers_received (harness) - before;
+    gint64 oldest = g_get_monotonic_time () - start;
+    g_test_message ("aged %d to %d ms of %d: %u leave", (gint) ((oldest - (last - start)) / 1000),
+                    (gint) (oldest / 1000), (gint) (latency / 1000), leaving);
+    if (oldest < (old ? latency - 2 * frame : slowest))
+      return leaving;
+  }
+  g_error ("this machine is too busy");
+}
+
+/* In overload frames stay for the latency by their age. Those that a sink wants already leave when they are as old as
+ * an inference, two for each that comes; a source whose timestamps are late for good is none that has bursts. */
+static void
+test_late_in_overload (void)
+{
+  guint number;
+  GstHarness *harness = setup_slow (&number);
+  g_assert_cmpuint (count_leaving (harness, &number, TRUE, 0), ==, 0);
+  g_assert_cmpuint (count_leaving (harness, &number, TRUE, 2 * GST_SECOND), ==, 2);
+  g_assert_cmpuint (count_leaving (harness, &number, TRUE, 30 * GST_SECOND), ==, 2);
+  g_assert_cmpuint (count_leaving (harness, &number, FALSE, 30 * GST_SECOND), ==, 0);
+  /* What was configured counts, where the pipeline says it. */
+  gst_harness_push_upstream_event (harness, gst_event_new_latency (10 * GST_SECOND));
+  g_assert_cmpuint (count_leaving (harness, &number, TRUE, 2 * GST_SECOND), ==, 0);
+  g_assert_cmpuint (count_leaving (harness, &number, TRUE, 30 * GST_SECOND), ==, 2);
+  wait_until_empty (harness);
+  teardown (harness);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -382,6 +461,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/hopeless", test_hopeless);
   g_test_add_func ("/deimdetect/stall", test_stall);
   g_test_add_func ("/deimdetect/stall-skipped", test_stall_skipped);
+  g_test_add_func ("/deimdetect/late-in-overload", test_late_in_overload);
   int result = run_element_tests ();
   g_unlink (model);
   g_free (model);
