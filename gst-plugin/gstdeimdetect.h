@@ -184,7 +184,7 @@ void gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds, g
 gboolean gst_deim_timing_is_late (GstDeimDetect *self, GstBuffer *buffer);
 /* Says on the bus that @buffer is not inferred. */
 void gst_deim_timing_post_qos (GstDeimDetect *self, GstBuffer *buffer);
-/* Whether @frame, whose result is there, came so late that a sink wants it already, and may leave before the latency is
+/* Whether @frame, whose result is there, came so late that a sink wants it by now, and may leave before the latency is
  * over: not sooner than an inference takes, so that what is late for good leaves as evenly as what is not. */
 gboolean gst_deim_timing_is_overdue (GstDeimDetect *self, const GstDeimPending *frame);
 /* When @frame has to leave, in monotonic time. */
