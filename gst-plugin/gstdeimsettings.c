@@ -6,6 +6,7 @@
  * warning, so that the order in which an application sets properties does not matter.
  */
 #include "gstdeimdetect.h"
+#include "gstdeimenums.h"
 
 #define DEFAULT_PRECISION          DEIM_PRECISION_AUTO
 #define DEFAULT_RESIZE             DEIM_RESIZE_STRETCH
@@ -48,49 +49,6 @@ enum {
   PROP_BATCH_SIZE,
   PROP_BATCH_TIMEOUT,
 };
-
-/**
- * GstDeimPrecision:
- *
- * Since: 0.1
- */
-#define GST_TYPE_DEIM_PRECISION (gst_deim_precision_get_type ())
-static GType
-gst_deim_precision_get_type (void)
-{
-  static GType type;
-  if (g_once_init_enter (&type)) {
-    static const GEnumValue values[] = {
-      { DEIM_PRECISION_AUTO, "What suits the device", "auto" },
-      { DEIM_PRECISION_FP32, "32-bit floating point", "fp32" },
-      { DEIM_PRECISION_FP16, "16-bit storage, 32-bit accumulation", "fp16" },
-      { 0, NULL, NULL },
-    };
-    g_once_init_leave (&type, g_enum_register_static ("GstDeimPrecision", values));
-  }
-  return type;
-}
-
-/**
- * GstDeimResize:
- *
- * Since: 0.1
- */
-#define GST_TYPE_DEIM_RESIZE (gst_deim_resize_get_type ())
-static GType
-gst_deim_resize_get_type (void)
-{
-  static GType type;
-  if (g_once_init_enter (&type)) {
-    static const GEnumValue values[] = {
-      { DEIM_RESIZE_STRETCH, "Stretch to the model's input size, as in training", "stretch" },
-      { DEIM_RESIZE_LETTERBOX, "Keep the proportions, pad the rest", "letterbox" },
-      { 0, NULL, NULL },
-    };
-    g_once_init_leave (&type, g_enum_register_static ("GstDeimResize", values));
-  }
-  return type;
-}
 
 void
 gst_deim_settings_init (GstDeimDetect *self)

@@ -322,13 +322,13 @@ test_metadata (void)
   g_assert_true (gst_structure_get_int (fields, "label_id", &label_id));
   g_assert_cmpint (label_id, ==, 1);
   g_assert_cmpstr (gst_structure_get_string (fields, "label"), ==, "class 1");
-  /* Just what readers of DL Streamer's layout know, of the types that they ask for. */
+  /* What readers of DL Streamer's layout know, of the types that they ask for, and which element it comes from. */
   static const struct {
     const gchar *name;
     GType type;
   } layout[] = { { "confidence", G_TYPE_DOUBLE }, { "label_id", G_TYPE_INT }, { "label", G_TYPE_STRING },
                  { "x_min", G_TYPE_DOUBLE },      { "y_min", G_TYPE_DOUBLE }, { "x_max", G_TYPE_DOUBLE },
-                 { "y_max", G_TYPE_DOUBLE } };
+                 { "y_max", G_TYPE_DOUBLE },      { "source", G_TYPE_STRING } };
   g_assert_cmpint (gst_structure_n_fields (fields), ==, G_N_ELEMENTS (layout));
   for (guint i = 0; i < G_N_ELEMENTS (layout); i++)
     g_assert_true (gst_structure_has_field_typed (fields, layout[i].name, layout[i].type));
