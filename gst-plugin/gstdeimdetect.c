@@ -297,6 +297,7 @@ gst_deim_detect_set_caps (GstBaseTransform *base, GstCaps *incaps, GstCaps *outc
   }
   self->info = info;
   self->region_warned = FALSE;
+  self->keeps_memory = gst_deim_frame_is_dmabuf (incaps);
   self->try_dmabuf = TRUE;
   self->layout = (DeimFrame){
     .format = deim_format_from_name (gst_video_format_to_string (GST_VIDEO_INFO_FORMAT (&info))),
@@ -316,7 +317,8 @@ gst_deim_detect_set_caps (GstBaseTransform *base, GstCaps *incaps, GstCaps *outc
   return TRUE;
 }
 
-/* Upstream's pool must have buffers for the frames that stay here, on top of what downstream wants. */
+/* Upstream's pool must have buffers for the frames that stay here, on top of what downstream wants. A limited pool
+ * never has more of them here than that: see gstdeimspare.c. */
 static void
 grow_pools (GstDeimDetect *self, GstQuery *query)
 {

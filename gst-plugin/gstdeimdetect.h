@@ -4,7 +4,8 @@
  *
  * gstdeimdetect.c is the element towards GStreamer (caps, states, events, queries), gstdeimsettings.c its properties,
  * gstdeimflow.c takes frames through it, by way of gstdeimsubmit.c (into the engine) and gstdeimpush.c (out of the
- * element), and gstdeimtiming.c looks after latency, lateness and frames left behind.
+ * element), gstdeimspare.c leaves buffers to upstream, and gstdeimtiming.c looks after latency, lateness and frames
+ * left behind.
  *
  * Locks: everything marked "stream" is touched under the sink pad's stream lock only, or while no data flows (start,
  * stop). Everything marked "object" is touched under the object lock. The object lock is taken last and never held
@@ -61,6 +62,7 @@ typedef struct {
   guint64 frame;
   guint width, height; /* pixels of the buffer's frame */
   GstDeimSkip skip;
+  gboolean in_place;    /* the device reads the buffer itself */
   GstClockTime running; /* or NONE */
   gint64 entered;       /* g_get_monotonic_time() */
   gint64 seen_busy;     /* the last time at which its inference was seen unfinished; 0: never */
@@ -105,7 +107,8 @@ struct _GstDeimDetect {
   GstClockTime duration; /* of a frame; written under both locks */
   gboolean repack;       /* upstream was promised any stride, which downstream did not promise */
   gboolean repack_said;
-  gboolean try_dmabuf; /* none was refused since the caps were set */
+  gboolean keeps_memory; /* the caps promise DMABufs: a copy would be none */
+  gboolean try_dmabuf;   /* none was refused since the caps were set */
   /* stream: the ring */
   GstDeimPending ring[GST_DEIM_RING];
   guint first, pending;
@@ -145,6 +148,8 @@ gboolean gst_deim_settings_read (GstDeimDetect *self, GError **error);
 
 /* ---- gstdeimflow.c: frames; the stream lock is held */
 
+/* The @n-th oldest of the pending frames. */
+GstDeimPending *gst_deim_flow_nth (GstDeimDetect *self, guint n);
 /* Takes a buffer in: decides whether it is inferred, and submits it. Takes ownership. */
 GstFlowReturn gst_deim_flow_enter (GstDeimDetect *self, GstBuffer *buffer);
 /* Pushes the frames whose turn has come; waits for the oldest one when all slots are busy. */
@@ -167,6 +172,11 @@ GstFlowReturn gst_deim_submit (GstDeimDetect *self, GstDeimPending *frame);
 GstFlowReturn gst_deim_submit_collect (GstDeimDetect *self, GstDeimPending *frame);
 /* Gives the slots of abandoned frames back whose inferences have ended. */
 void gst_deim_submit_reap (GstDeimDetect *self);
+
+/* ---- gstdeimspare.c; the stream lock is held */
+
+/* Copies frames of the ring when they hold too many buffers of a pool that is limited, so that upstream has some. */
+void gst_deim_spare_pool (GstDeimDetect *self);
 
 /* ---- gstdeimpush.c; the stream lock is held */
 

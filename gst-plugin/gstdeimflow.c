@@ -38,8 +38,8 @@ GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
 /* In overload so many frames leave for each that comes. */
 #define MOST_LEAVING 2
 
-static GstDeimPending *
-nth (GstDeimDetect *self, guint n)
+GstDeimPending *
+gst_deim_flow_nth (GstDeimDetect *self, guint n)
 {
   return &self->ring[(self->first + n) % GST_DEIM_RING];
 }
@@ -47,7 +47,7 @@ nth (GstDeimDetect *self, guint n)
 static GstDeimPending *
 oldest (GstDeimDetect *self)
 {
-  return self->pending > 0 ? nth (self, 0) : NULL;
+  return self->pending > 0 ? gst_deim_flow_nth (self, 0) : NULL;
 }
 
 static gboolean
@@ -72,7 +72,7 @@ collect_finished (GstDeimDetect *self)
   gint64 now = g_get_monotonic_time ();
   guint busy = 0;
   for (guint i = 0; i < self->pending && busy < self->submitted; i++) {
-    GstDeimPending *frame = nth (self, i);
+    GstDeimPending *frame = gst_deim_flow_nth (self, i);
     if (!is_unfinished (frame))
       continue;
     if (busy == 0 && deim_detector_is_done (self->detector, frame->ticket)) {
@@ -163,6 +163,7 @@ gst_deim_flow_advance (GstDeimDetect *self)
       flow = push_ready (self);
   }
   self->active = g_get_monotonic_time ();
+  gst_deim_spare_pool (self);
   if (self->pending > 0) /* whatever it waits for, no other frame may come */
     gst_deim_timing_arm (self, gst_deim_timing_deadline (self, oldest (self)));
   return flow;
@@ -327,7 +328,7 @@ gst_deim_flow_enter (GstDeimDetect *self, GstBuffer *buffer)
     return flow;
   }
   const GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
-  GstDeimPending *frame = nth (self, self->pending);
+  GstDeimPending *frame = gst_deim_flow_nth (self, self->pending);
   *frame = (GstDeimPending){ .buffer = buffer,
                              .frame = self->next_frame++,
                              .skip = choose_skip (self, buffer),

@@ -153,6 +153,7 @@ gst_deim_submit (GstDeimDetect *self, GstDeimPending *pending)
   GstFlowReturn flow = GST_FLOW_NOT_SUPPORTED;
   if (self->try_dmabuf && gst_deim_frame_find_dmabuf (&self->info, pending->buffer, &frame, &at))
     flow = show (self, pending, &frame);
+  pending->in_place = flow == GST_FLOW_OK && pending->skip == GST_DEIM_SKIP_NONE;
   if (flow == GST_FLOW_NOT_SUPPORTED)
     flow = show_mapped (self, pending);
   if (flow != GST_FLOW_OK) { /* it never gets into the ring, where discarding would count it */

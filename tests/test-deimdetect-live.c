@@ -364,6 +364,49 @@ test_stall_skipped (void)
   teardown (harness);
 }
 
+/* A camera of six buffers: however many frames wait, it finds a free one for the next, and all come out as they were.
+ */
+static void
+test_small_pool (void)
+{
+  enum { FRAMES = 40, SIZE = 64 * 48 * 3 };
+  GstHarness *harness = setup ("in-flight=2", QUICK_CAPS);
+  g_autoptr (GstCaps) caps = gst_caps_from_string (QUICK_CAPS);
+  GstBufferPool *pool = gst_buffer_pool_new ();
+  GstStructure *config = gst_buffer_pool_get_config (pool);
+  gst_buffer_pool_config_set_params (config, caps, SIZE, 2, 6);
+  g_assert_true (gst_buffer_pool_set_config (pool, config));
+  g_assert_true (gst_buffer_pool_set_active (pool, TRUE));
+  fake_deim_set_gate (FALSE);
+  for (guint i = 0; i < FRAMES; i++) {
+    GstBufferPoolAcquireParams no_wait = { .flags = GST_BUFFER_POOL_ACQUIRE_FLAG_DONTWAIT };
+    GstBuffer *buffer = NULL;
+    g_assert_cmpint (gst_buffer_pool_acquire_buffer (pool, &buffer, &no_wait), ==, GST_FLOW_OK);
+    gst_buffer_memset (buffer, 0, (guint8) i, SIZE);
+    GST_BUFFER_PTS (buffer) = i * (GST_SECOND / 25);
+    GST_BUFFER_DURATION (buffer) = GST_SECOND / 25;
+    GST_BUFFER_OFFSET (buffer) = i;
+    g_assert_cmpint (gst_harness_push (harness, buffer), ==, GST_FLOW_OK);
+  }
+  g_assert_cmpuint (gst_harness_buffers_received (harness), ==, 0); /* all of them wait */
+  fake_deim_set_gate (TRUE);
+  gst_harness_push_event (harness, gst_event_new_eos ());
+  for (guint i = 0; i < FRAMES; i++) {
+    g_autoptr (GstBuffer) out = pull_frame (harness, i);
+    GstMapInfo map;
+    g_assert_true (gst_buffer_map (out, &map, GST_MAP_READ));
+    g_assert_cmpuint (map.size, ==, SIZE);
+    g_assert_cmpuint (map.data[0], ==, i);
+    g_assert_cmpuint (map.data[SIZE - 1], ==, i);
+    gst_buffer_unmap (out, &map);
+    g_assert_cmpuint (count_regions (out), ==, was_inferred (out) ? 2 : 0);
+  }
+  g_assert_cmpuint (get_stat (harness->element, "inferred"), >=, 2);
+  gst_buffer_pool_set_active (pool, FALSE);
+  gst_object_unref (pool);
+  teardown (harness);
+}
+
 /* ------------------------------------------------------------- late frames */
 
 #define SLOW_CAPS "video/x-raw,format=RGB,width=64,height=48,framerate=100/1"
@@ -461,6 +504,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/hopeless", test_hopeless);
   g_test_add_func ("/deimdetect/stall", test_stall);
   g_test_add_func ("/deimdetect/stall-skipped", test_stall_skipped);
+  g_test_add_func ("/deimdetect/small-pool", test_small_pool);
   g_test_add_func ("/deimdetect/late-in-overload", test_late_in_overload);
   int result = run_element_tests ();
   g_unlink (model);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * gstdeimspare.c - frames that wait in deimdetect must not hold upstream's buffers back.
+ *
+ * A camera has a few buffers. While the element waits for an inference, and in overload for its whole latency, more
+ * frames than those are inside; letting them go earlier would only move the wait to the sink, which holds the streaming
+ * thread then. So frames are copied whose pool has a limit: one copy of each that waits is cheap beside an inference.
+ */
+#include "gstdeimdetect.h"
+
+/* So many buffers of @pool may stay here: what the ALLOCATION query asks for, unless that is more than half of them. */
+static guint
+get_share (GstDeimDetect *self, GstBufferPool *pool)
+{
+  guint most = 0;
+  GstStructure *config = gst_buffer_pool_get_config (pool);
+  gst_buffer_pool_config_get_params (config, NULL, NULL, NULL, &most);
+  gst_structure_free (config);
+  return most > 0 ? MIN (self->slots, most / 2) : G_MAXUINT;
+}
+
+void
+gst_deim_spare_pool (GstDeimDetect *self)
+{
+  GstBufferPool *pool = self->pending > 0 ? gst_deim_flow_nth (self, self->pending - 1)->buffer->pool : NULL;
+  if (!pool || self->keeps_memory)
+    return;
+  guint share = get_share (self, pool), held = 0;
+  if (self->pending <= share)
+    return;
+  for (guint i = 0; i < self->pending; i++)
+    held += gst_deim_flow_nth (self, i)->buffer->pool == pool;
+  for (guint i = 0; i < self->pending && held > share; i++) {
+    GstDeimPending *frame = gst_deim_flow_nth (self, i);
+    if (frame->buffer->pool != pool || (frame->in_place && !frame->detections))
+      continue;
+    GstBuffer *copy = gst_buffer_copy_deep (frame->buffer);
+    if (!copy)
+      return;
+    gst_buffer_unref (frame->buffer);
+    frame->buffer = copy;
+    held--;
+  }
+}
