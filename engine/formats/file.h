@@ -4,6 +4,9 @@
 
 #include <glib.h>
 
+/* The end of a message about a file whose parts do not fit together: the cause, and what to do. A literal. */
+#define DEIM_FILE_DAMAGED "the file is cut short or damaged; copy or download it again"
+
 /*
  * @what: the kind of file that was meant, "a checkpoint". DEIM_ERROR_NOT_FOUND;
  * DEIM_ERROR_READ for a folder, for what else is no file, and for what may not be read. Free with

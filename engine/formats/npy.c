@@ -165,7 +165,7 @@ deim_npy_parse_float (const guint8 *data, gsize size, guint *ret_n_dims, gsize *
   if (version > 1 && size >= begin)
     length |= (gsize) data[10] << 16 | (gsize) data[11] << 24;
   if (size < begin || length > size - begin || length > MAX_HEADER) {
-    refuse (error, "the .npy header claims %zu bytes: the file is cut short or damaged", length);
+    refuse (error, "the .npy header claims %zu bytes: " DEIM_FILE_DAMAGED, length);
     return NULL;
   }
   Header header = { .fortran_order = -1, .n_dims = -1 };
@@ -194,8 +194,7 @@ deim_npy_parse_float (const guint8 *data, gsize size, guint *ret_n_dims, gsize *
     need = 0;
   gsize have = size - begin - length;
   if (need != have) {
-    refuse (error, "the .npy file's shape needs %zu bytes, the file has %zu: it is %s", need, have,
-            have < need ? "cut short" : "damaged");
+    refuse (error, "the .npy file's shape needs %zu bytes, the file has %zu: " DEIM_FILE_DAMAGED, need, have);
     return NULL;
   }
   gfloat *out = g_malloc (MAX (need, sizeof (gfloat)));

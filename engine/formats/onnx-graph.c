@@ -14,6 +14,7 @@
 #include <engine/formats/onnx.pb-c.h>
 
 #include "engine/error.h"
+#include "file.h"
 
 /* Bytes of memory for a byte of the file. Weights need one and the nodes of a network about eight; the constant is
  * for files that are almost empty. */
@@ -147,7 +148,7 @@ read_tensor (DeimOnnxGraph *graph, const Deim__Onnx__Tensor *message, const gcha
     return refuse (error, where, "tensor \"%s\" of %s does not have its elements as raw data", quoted,
                    deim_dtype_name (tensor.dtype));
   if (size != need)
-    return refuse (error, where, "tensor \"%s\": its shape needs %zu bytes and it has %zu: the file is damaged", quoted,
+    return refuse (error, where, "tensor \"%s\": its shape needs %zu bytes and it has %zu: " DEIM_FILE_DAMAGED, quoted,
                    need, size);
   g_autoptr (GBytes) bytes = g_bytes_new (data, size);
   return add_constant (graph, name, &tensor, bytes, where, error);
@@ -217,7 +218,7 @@ deim_onnx_graph_parse (GBytes *bytes, const gchar *where, GError **error)
 {
   Deim__Onnx__Model *message = decode (bytes);
   if (!message) {
-    refuse (error, where, "not an ONNX model, or one that is cut short or damaged: it cannot be decoded");
+    refuse (error, where, "it cannot be decoded: not an ONNX model, or " DEIM_FILE_DAMAGED);
     return NULL;
   }
   const Deim__Onnx__Graph *body = message->graph;

@@ -5,6 +5,8 @@
  */
 #include "pickle-private.h"
 
+#include "file.h"
+
 #include <string.h>
 
 /* The opcodes of protocols 0 to 5, for messages as much as for the machine. */
@@ -128,7 +130,7 @@ need (DeimPickle *pickle, guint n)
 {
   if (pickle->stack->len - floor_of_stack (pickle) >= n)
     return TRUE;
-  return deim_pickle_fail (pickle, "it takes more from the stack than it put there: the file is damaged");
+  return deim_pickle_fail (pickle, "it takes more from the stack than it put there: " DEIM_FILE_DAMAGED);
 }
 
 /* The @depth-th value from the top, which need() has checked. */
@@ -158,7 +160,7 @@ static gboolean
 pop_mark (DeimPickle *pickle, guint *ret_n)
 {
   if (pickle->marks->len == 0)
-    return deim_pickle_fail (pickle, "it looks for a mark that it never set: the file is damaged");
+    return deim_pickle_fail (pickle, "it looks for a mark that it never set: " DEIM_FILE_DAMAGED);
   *ret_n = pickle->stack->len - floor_of_stack (pickle);
   g_array_set_size (pickle->marks, pickle->marks->len - 1);
   return TRUE;
@@ -217,7 +219,7 @@ static gboolean
 get_memo (DeimPickle *pickle, gsize index)
 {
   if (index >= pickle->memo->len || !g_ptr_array_index (pickle->memo, index))
-    return deim_pickle_fail (pickle, "memo entry %zu, which it never stored: the file is damaged", index);
+    return deim_pickle_fail (pickle, "memo entry %zu, which it never stored: " DEIM_FILE_DAMAGED, index);
   return push (pickle, g_ptr_array_index (pickle->memo, index));
 }
 
@@ -228,7 +230,7 @@ static const guint8 *
 take (DeimPickle *pickle, guint64 n)
 {
   if (n > pickle->size - pickle->at) {
-    deim_pickle_fail (pickle, "it is cut short: %" G_GUINT64_FORMAT " bytes are wanted, %zu are left", n,
+    deim_pickle_fail (pickle, "%" G_GUINT64_FORMAT " bytes are wanted, %zu are left: " DEIM_FILE_DAMAGED, n,
                       pickle->size - pickle->at);
     return NULL;
   }
@@ -321,7 +323,7 @@ read_global (DeimPickle *pickle)
     lines[i] = (const gchar *) pickle->data + pickle->at;
     const gchar *end = memchr (lines[i], '\n', pickle->size - pickle->at);
     if (!end)
-      return deim_pickle_fail (pickle, "it is cut short in the name of a global");
+      return deim_pickle_fail (pickle, "it ends in the name of a global: " DEIM_FILE_DAMAGED);
     lengths[i] = (gsize) (end - lines[i]);
     pickle->at += lengths[i] + 1;
   }
@@ -383,7 +385,7 @@ refuse_opcode (DeimPickle *pickle, guint8 opcode)
                                "the opcode %s is not one that torch.save() writes; save the state_dict() with "
                                "torch.save() or as safetensors",
                                refused[i].name);
-  return deim_pickle_fail (pickle, "0x%02x is no opcode: the file is damaged", opcode);
+  return deim_pickle_fail (pickle, "0x%02x is no opcode: " DEIM_FILE_DAMAGED, opcode);
 }
 
 /* One opcode but STOP. */
@@ -404,7 +406,7 @@ step (DeimPickle *pickle, guint8 opcode)
     if (!take_number (pickle, 8, &number))
       return FALSE;
     if (number > pickle->size - pickle->at)
-      return deim_pickle_fail (pickle, "it is cut short: a frame is longer than the rest of it");
+      return deim_pickle_fail (pickle, "a frame is longer than the rest of it: " DEIM_FILE_DAMAGED);
     return TRUE;
 
   case OP_MARK:
@@ -516,7 +518,7 @@ deim_pickle_run (DeimPickle *pickle)
   for (;;) {
     pickle->opcode_at = pickle->at;
     if (pickle->at == pickle->size)
-      return deim_pickle_fail (pickle, "it ends without STOP: the file is cut short");
+      return deim_pickle_fail (pickle, "it ends without STOP: " DEIM_FILE_DAMAGED);
     guint8 opcode = pickle->data[pickle->at++];
     if (opcode == OP_STOP)
       break;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "engine/error.h"
+#include "file.h"
 
 #define SLACK (1u << 20)
 
@@ -86,13 +87,13 @@ read_storages (Reader *reader, DeimPickle *pickle, const DeimPickleValue *keys, 
     g_autofree gchar *quoted = deim_quote (key->bytes.data, key->bytes.size);
     DeimTorchStorage *storage = deim_pickle_find_storage (pickle, key->bytes.data, key->bytes.size);
     if (!storage)
-      return refuse (reader, error, "storage %s has data and no tensor: the file is damaged", quoted);
+      return refuse (reader, error, "storage %s has data and no tensor: " DEIM_FILE_DAMAGED, quoted);
     if (storage->data)
       return refuse (reader, error, "storage %s is listed twice", quoted);
 
     guint64 count;
     if (reader->size - reader->at < sizeof count)
-      return refuse (reader, error, "the file is cut short at storage %s", quoted);
+      return refuse (reader, error, "it ends at storage %s: " DEIM_FILE_DAMAGED, quoted);
     memcpy (&count, reader->data + reader->at, sizeof count);
     reader->at += sizeof count;
     count = GUINT64_FROM_LE (count);
@@ -101,7 +102,7 @@ read_storages (Reader *reader, DeimPickle *pickle, const DeimPickleValue *keys, 
                      storage->n_elements);
     gsize size = storage->n_elements * deim_dtype_size (storage->dtype);
     if (size > reader->size - reader->at)
-      return refuse (reader, error, "the file is cut short: storage %s needs %zu bytes, %zu are left", quoted, size,
+      return refuse (reader, error, "storage %s needs %zu bytes, %zu are left: " DEIM_FILE_DAMAGED, quoted, size,
                      reader->size - reader->at);
     storage->data = g_bytes_new_from_bytes (bytes, reader->at, size);
     reader->at += size;
@@ -115,7 +116,7 @@ read_storages (Reader *reader, DeimPickle *pickle, const DeimPickleValue *keys, 
 static gboolean
 fetch (gpointer user_data, DeimTorchStorage *storage, GError **error)
 {
-  return refuse (user_data, error, "storage %s has tensors and no data: the file is damaged", storage->key);
+  return refuse (user_data, error, "storage %s has tensors and no data: " DEIM_FILE_DAMAGED, storage->key);
 }
 
 DeimCheckpoint *

@@ -16,6 +16,7 @@
 #include <zip.h>
 
 #include "engine/error.h"
+#include "file.h"
 #include "zip-layout.h"
 
 /* How much longer than the file what is read from it may be, for deflated entries: zeros shrink 1000-fold, weights
@@ -101,7 +102,7 @@ read_entry (Archive *archive, const gchar *name, gint64 size, guint64 max, GErro
   zip_stat_t stat;
   zip_int64_t index = zip_name_locate (archive->zip, name, ZIP_FL_ENC_RAW);
   if (index < 0 || zip_stat_index (archive->zip, (zip_uint64_t) index, 0, &stat) != 0) {
-    refuse (archive, error, "the zip archive has no entry %s: the file is damaged", quoted);
+    refuse (archive, error, "the zip archive has no entry %s: " DEIM_FILE_DAMAGED, quoted);
     return NULL;
   }
   if (size >= 0 && stat.size != (guint64) size) {
@@ -194,8 +195,7 @@ open_archive (Archive *archive, GBytes *bytes, GError **error)
       zip_source_free (source);
   }
   if (!archive->zip)
-    refuse (archive, error, "the zip archive cannot be read (%s): the file is cut short or damaged",
-            zip_error_strerror (&problem));
+    refuse (archive, error, "the zip archive cannot be read (%s): " DEIM_FILE_DAMAGED, zip_error_strerror (&problem));
   zip_error_fini (&problem);
   return archive->zip != NULL;
 }

@@ -17,6 +17,7 @@
 #include <json-glib/json-glib.h>
 
 #include "engine/error.h"
+#include "file.h"
 
 /* The largest known detectors have headers of 200 KiB. */
 #define MAX_HEADER (16u << 20)
@@ -92,7 +93,7 @@ scan_header (const gchar *text, gsize size, const gchar *where, gsize *ret_membe
     }
   }
   if (in_string || depth != 0)
-    return refuse (error, where, "the header breaks off in the middle: the file is damaged");
+    return refuse (error, where, "the header breaks off in the middle: " DEIM_FILE_DAMAGED);
   *ret_members = members;
   return TRUE;
 }
@@ -185,7 +186,7 @@ read_tensor (DeimCheckpoint *checkpoint, JsonNode *node, const gchar *name, GByt
   if (offsets[0] > offsets[1] || (guint64) offsets[1] > buffer_size)
     return refuse (error, where,
                    "tensor %s: its bytes %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT
-                   " are not inside the buffer of %zu bytes: the file is cut short or damaged",
+                   " are not inside the buffer of %zu bytes: " DEIM_FILE_DAMAGED,
                    quoted, offsets[0], offsets[1], buffer_size);
   gsize need = tensor.n_elements * deim_dtype_size (tensor.dtype);
   if ((guint64) (offsets[1] - offsets[0]) != need)
@@ -279,7 +280,7 @@ deim_safetensors_read (GBytes *bytes, const gchar *name, GError **error)
   if (length > size - 8 || length > MAX_HEADER) {
     refuse (error, name,
             "the header claims %" G_GUINT64_FORMAT " bytes, the file has %zu behind its first 8 and at most %u are "
-            "accepted: the file is cut short or not a safetensors file",
+            "accepted: it is not a safetensors file, or " DEIM_FILE_DAMAGED,
             length, size - 8, MAX_HEADER);
     return NULL;
   }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "engine/error.h"
+#include "file.h"
 #include "reader.h"
 
 enum { END_SIZE = 22, LOCATOR_SIZE = 20, END64_SIZE = 56, ENTRY_SIZE = 46, LOCAL_SIZE = 30 };
@@ -124,10 +125,10 @@ deim_zip_check_layout (const guint8 *data, gsize size, const gchar *where, GErro
     read_zip64 (&file, at + ENTRY_SIZE + name_length, extra_length, plain_size, &packed_size, &offset);
     Span span = { .begin = offset, .name = data + at + ENTRY_SIZE, .name_length = name_length };
     if (!has_signature (&file, offset, LOCAL_SIZE, "PK\x03\x04"))
-      return refuse (error, where, "is not where the directory says it is: the file is damaged", &span);
+      return refuse (error, where, "is not where the directory says it is: " DEIM_FILE_DAMAGED, &span);
     guint64 header = LOCAL_SIZE + number (&file, offset + 26, 2) + number (&file, offset + 28, 2);
     if (header > size - offset || packed_size > size - offset - header)
-      return refuse (error, where, "reaches beyond the end of the file: it is cut short or damaged", &span);
+      return refuse (error, where, "reaches beyond the end of the file: " DEIM_FILE_DAMAGED, &span);
     span.end = offset + header + packed_size;
     g_array_append_val (spans, span);
     at += ENTRY_SIZE + name_length + extra_length + number (&file, at + 32, 2);
