@@ -26,7 +26,7 @@ usage ()
   sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"
   cat << 'TEXT'
 MODEL    a checkpoint; where it is missing, $DEIM_MODEL is taken
-INPUT    a file, rtsp://..., http(s)://..., /dev/videoN, or elements: 'videotestsrc pattern=ball'
+INPUT    a file, rtsp://..., http(s)://..., file://..., /dev/videoN, or elements: 'videotestsrc pattern=ball'
 
   --sink ELEMENTS   what to do with the picture, in place of 'autovideosink'
   --frames N        end after N frames
@@ -48,11 +48,13 @@ begin ()
       exit 0
       ;;
     --sink)
-      read -r -a sink <<< "${2:?--sink wants elements}"
+      [ -n "${2:-}" ] || die "--sink wants elements: --sink 'videoconvert ! ximagesink'"
+      read -r -a sink <<< "$2"
       shift
       ;;
     --frames)
-      frames=${2:?--frames wants a number}
+      [[ ${2:-} =~ ^[1-9][0-9]{0,8}$ ]] || die "--frames wants a number, 1 or more"
+      frames=$2
       shift
       ;;
     --print) print=yes ;;
@@ -96,19 +98,30 @@ have ()
 # read_from INPUT: sets "source" to the elements that read it, up to decoded video.
 read_from ()
 {
+  # What is a file is no list of elements, whatever its name.
+  if [ -f "$1" ]; then
+    source=(filesrc location="$1" ! decodebin)
+  else
+    source_of "$1"
+  fi
+  source+=(! videoconvert)
+  # identity lets N - 1 frames pass, answers "end" once, and then lets pass what the decoder still has. The queue takes
+  # that answer for all that follows, but for a frame that waits at its door, which the second identity stops.
+  [ -z "$frames" ] || source+=(! queue max-size-buffers=1 ! identity eos-after=$((frames + 1)) !
+    identity eos-after=$((frames + 1)))
+}
+
+# source_of INPUT: the same for what is no file.
+source_of ()
+{
   case $1 in
   rtsp://* | rtsps://*) source=(rtspsrc location="$1" latency=200 ! application/x-rtp,media=video ! decodebin) ;;
-  http://* | https://*) source=(uridecodebin uri="$1") ;;
+  http://* | https://* | file://*) source=(uridecodebin uri="$1") ;;
   # Whatever the camera delivers, JPEG too.
   /dev/video*) source=(v4l2src device="$1" ! decodebin) ;;
   *' '* | *src) read -r -a source <<< "$1" ;;
-  *)
-    [ -f "$1" ] || die "there is no file $1"
-    source=(filesrc location="$1" ! decodebin)
-    ;;
+  *) die "there is no file $1" ;;
   esac
-  source+=(! videoconvert)
-  [ -z "$frames" ] || source+=(! identity eos-after="$frames")
 }
 
 # launch WORD...: what gst-launch-1.0 gets; -e makes files whole on Ctrl-C.

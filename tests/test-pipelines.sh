@@ -120,6 +120,28 @@ result "json.sh" $?
 found_in_lines 10
 result "its lines" $?
 
+# Exactly the first frames, though the decoder has more of them when the end is declared.
+run "$source/pipelines/json.sh" "$model" "$dir/in.mp4" --frames 3 -- "${settings[@]}"
+result "json.sh --frames 3" $?
+cp "$dir/out" "$dir/first"
+found_in_lines 3 && run "$source/pipelines/json.sh" "$model" "$dir/in.mp4" -- "${settings[@]}" &&
+  [ "$(head -n 3 "$dir/out" | grep -o '"pts": [0-9]*')" = "$(grep -o '"pts": [0-9]*' "$dir/first")" ]
+result "they are the first three" $?
+for wrong in '' two 0 -1; do
+  run "$source/pipelines/json.sh" "$model" "$dir/in.mp4" --frames $wrong
+  [ $? = 1 ] && [ "$(cat "$dir/err")" = "json.sh: --frames wants a number, 1 or more" ]
+  result "--frames '$wrong'" $?
+done
+cp "$dir/in.mp4" "$dir/my clip.mp4"
+run "$source/pipelines/json.sh" "$model" "$dir/my clip.mp4" --frames 1 -- "${settings[@]}"
+result "json.sh with a space in the file's name" $?
+found_in_lines 1
+result "its line" $?
+run "$source/pipelines/json.sh" "$model" "file://$dir/my%20clip.mp4" --frames 1 -- "${settings[@]}"
+result "json.sh with a file:// URI" $?
+found_in_lines 1
+result "its line" $?
+
 run "$source/pipelines/file.sh" "$model" "$dir/in.mp4" "$dir/out.avi"
 [ $? = 1 ] && grep -q "OUTPUT ends with" "$dir/err"
 result "file.sh to a kind of file that it does not write" $?
