@@ -133,11 +133,17 @@ launch ()
   printf 'gst-launch-1.0 -e'
   local word
   for word; do
-    if [ "$word" = '!' ]; then
-      printf ' !'
-    else
-      printf ' %q' "$word"
-    fi
+    case $word in
+    '!') printf ' !' ;;
+    '' | *[!A-Za-z0-9_./:=,+@%-]*)
+      # Quoted from the value on, as people write it: topic='cameras/{stream}'.
+      local key=''
+      [[ ! $word =~ ^[A-Za-z0-9_:-]+= ]] || key=${BASH_REMATCH[0]}
+      word=${word#"$key"}
+      printf " %s'%s'" "$key" "${word//\'/\'\\\'\'}"
+      ;;
+    *) printf ' %s' "$word" ;;
+    esac
   done
   printf '\n'
 }

@@ -193,6 +193,17 @@ else
   mosquitto -c "$dir/mosquitto.conf" > /dev/null 2>&1 &
   broker=$!
   # A reader who comes once, so that the broker keeps for it what is published from then on.
+  run "$source/pipelines/mqtt.sh" "$model" "$dir/in.mp4" "[::1]:1884" --print
+  grep -q " deimmqtt host=::1 port=1884 topic='cameras/{stream}' ! " "$dir/out"
+  result "mqtt.sh with an IPv6 address and a port" $?
+  run "$source/pipelines/mqtt.sh" "$model" "$dir/in.mp4" "[::1]" --print
+  grep -q " deimmqtt host=::1 port=0 " "$dir/out"
+  result "mqtt.sh with an IPv6 address" $?
+  for wrong in ::1 :1883 localhost:http; do
+    run "$source/pipelines/mqtt.sh" "$model" "$dir/in.mp4" "$wrong" --print
+    [ $? = 1 ] && grep -q "^mqtt.sh: .*brackets\|^mqtt.sh: this is no broker" "$dir/err"
+    result "mqtt.sh with the broker $wrong" $?
+  done
   reader=(mosquitto_sub -p "$port" -c -i reader -q 1 -t 'test/#')
   for _ in $(seq 100); do
     run "${reader[@]}" -E && break
