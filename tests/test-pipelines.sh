@@ -120,6 +120,16 @@ result "json.sh" $?
 found_in_lines 10
 result "its lines" $?
 
+grep -q "^Setting pipeline to PLAYING" "$dir/err"
+result "what is said besides goes to the standard error" $?
+echo before > "$dir/lines"
+"$source/pipelines/json.sh" "$model" "$dir/in.mp4" -- "${settings[@]}" 2> "$dir/err" >> "$dir/lines" < /dev/null
+[ "$(head -n 1 "$dir/lines")" = before ] && [ "$(wc -l < "$dir/lines")" = 11 ]
+result "json.sh >> a file keeps what it held" $?
+"$source/pipelines/json.sh" "$model" "$dir/in.mp4" -- "${settings[@]}" 2> "$dir/err" < /dev/null | cat > "$dir/out"
+found_in_lines 10
+result "json.sh into a pipe" $?
+
 # Exactly the first frames, though the decoder has more of them when the end is declared.
 run "$source/pipelines/json.sh" "$model" "$dir/in.mp4" --frames 3 -- "${settings[@]}"
 result "json.sh --frames 3" $?
