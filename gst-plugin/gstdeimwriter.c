@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,15 +30,24 @@ set_open_error (GError **error, const gchar *location, gint number)
                location, g_strerror (number), mend);
 }
 
+/* One end of a pair of sockets that this process has made for itself, as GStreamer does for each bus. */
+static gboolean
+is_own_socket (gint fd)
+{
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  return getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid == getpid ();
+}
+
 /* A process may be started without a standard output. What it opens first then gets its number, which is told here by
- * being read-only, or of no kind that an output has (an eventfd). */
+ * being read-only, of no kind that an output has (an eventfd), or a socket to the process itself. */
 static gint
 find_stdout (GError **error)
 {
   struct stat info;
   gint flags = fcntl (STDOUT_FILENO, F_GETFL);
   if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && fstat (STDOUT_FILENO, &info) == 0 &&
-      (info.st_mode & S_IFMT) != 0)
+      (info.st_mode & S_IFMT) != 0 && !is_own_socket (STDOUT_FILENO))
     return STDOUT_FILENO;
   g_set_error (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_WRITE,
                "location: the standard output of this process is closed; set \"location\" to a file, or start the "

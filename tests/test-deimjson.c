@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -428,7 +429,7 @@ test_no_stdout (void)
 {
   g_autofree gchar *location = path_of ("no-stdout.jsonl"), *text = NULL;
   g_autoptr (GString) line = g_string_new ("{}\n");
-  GError *errors[4] = { NULL };
+  GError *errors[5] = { NULL };
   gint saved = dup (STDOUT_FILENO);
   fflush (NULL);
   close (STDOUT_FILENO); /* nothing is told from here on */
@@ -443,7 +444,12 @@ test_no_stdout (void)
   close (input);
   gint event = eventfd (0, EFD_CLOEXEC);
   GstDeimWriter *no_output = gst_deim_writer_new ("-", FALSE, &errors[3]);
-  gboolean had_its_number = input == STDOUT_FILENO && event == STDOUT_FILENO;
+  close (event);
+  gint pair[2] = { -1, -1 };
+  gint paired = socketpair (AF_UNIX, SOCK_STREAM, 0, pair);
+  GstDeimWriter *own_socket = gst_deim_writer_new ("-", FALSE, &errors[4]);
+  close (pair[1]);
+  gboolean had_its_number = input == STDOUT_FILENO && event == STDOUT_FILENO && pair[0] == STDOUT_FILENO;
   g_assert_cmpint (dup2 (saved, STDOUT_FILENO), ==, STDOUT_FILENO);
   close (saved);
 
@@ -454,7 +460,8 @@ test_no_stdout (void)
   g_assert_true (g_file_get_contents (location, &text, NULL, NULL));
   g_assert_cmpstr (text, ==, "{}\n");
   g_assert_true (had_its_number);
-  g_assert_true (!closed && !read_only && !no_output);
+  g_assert_cmpint (paired, ==, 0);
+  g_assert_true (!closed && !read_only && !no_output && !own_socket);
   for (guint i = 1; i < G_N_ELEMENTS (errors); i++) {
     g_assert_error (errors[i], GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_WRITE);
     g_assert_nonnull (strstr (errors[i]->message, "standard output"));
