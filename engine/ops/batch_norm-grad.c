@@ -108,7 +108,6 @@ static DeimPartials
 dispatch_sums (const DeimNode *node, DeimDispatchList *list, gint state)
 {
   DeimTensor *dy = node->in[0], *x = node->in[1];
-  DeimExtent extent = deim_dispatch_extent (list, x);
   DeimPartials partials = deim_dispatch_partials (list, x, node->in[6] ? 4 : 2);
   DeimDispatch *d = deim_dispatch_append (list, "batch_norm_sums");
   deim_dispatch_bind (d, DEIM_BIND_READ, dy);
@@ -120,13 +119,7 @@ dispatch_sums (const DeimNode *node, DeimDispatchList *list, gint state)
   deim_dispatch_spec (d, node->in[6] != NULL);
   deim_dispatch_push_place (d, list, dy);
   deim_dispatch_push_place (d, list, x);
-  deim_dispatch_push_int (d, extent.blocks);
-  deim_dispatch_push_int (d, extent.positions);
-  deim_dispatch_push_int (d, partials.strip_length);
-  deim_dispatch_push_int (d, partials.strips);
-  d->groups[0] = (guint) partials.strips;
-  d->groups[1] = (guint) extent.blocks;
-  d->groups[2] = (guint) extent.batch;
+  deim_dispatch_over_strips (d, list, &partials, x);
   return partials;
 }
 

@@ -22,11 +22,24 @@ deim_dispatch_partials (DeimDispatchList *list, const DeimTensor *like, gint ter
   return partials;
 }
 
+void
+deim_dispatch_over_strips (DeimDispatch *d, DeimDispatchList *list, const DeimPartials *partials,
+                           const DeimTensor *like)
+{
+  DeimExtent extent = deim_dispatch_extent (list, like);
+  deim_dispatch_push_int (d, extent.blocks);
+  deim_dispatch_push_int (d, extent.positions);
+  deim_dispatch_push_int (d, partials->strip_length);
+  deim_dispatch_push_int (d, partials->strips);
+  d->groups[0] = (guint) partials->strips;
+  d->groups[1] = (guint) extent.blocks;
+  d->groups[2] = (guint) extent.batch;
+}
+
 DeimPartials
 deim_dispatch_channel_sums (DeimDispatchList *list, const DeimSums *sums)
 {
   DeimTensor *g = sums->g, *x = sums->x ? sums->x : g;
-  DeimExtent extent = deim_dispatch_extent (list, g);
   DeimPartials partials = deim_dispatch_partials (list, g, sums->mode == DEIM_SUMS_PLAIN ? 1 : 2);
   DeimDispatch *d = deim_dispatch_append (list, "channel_sums");
   deim_dispatch_bind (d, DEIM_BIND_READ, g);
@@ -40,13 +53,7 @@ deim_dispatch_channel_sums (DeimDispatchList *list, const DeimSums *sums)
   deim_dispatch_spec (d, partials.lanes == 1);
   deim_dispatch_push_place (d, list, g);
   deim_dispatch_push_place (d, list, x);
-  deim_dispatch_push_int (d, extent.blocks);
-  deim_dispatch_push_int (d, extent.positions);
-  deim_dispatch_push_int (d, partials.strip_length);
-  deim_dispatch_push_int (d, partials.strips);
-  d->groups[0] = (guint) partials.strips;
-  d->groups[1] = (guint) extent.blocks;
-  d->groups[2] = (guint) extent.batch;
+  deim_dispatch_over_strips (d, list, &partials, g);
   return partials;
 }
 

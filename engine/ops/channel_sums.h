@@ -35,6 +35,10 @@ typedef struct {
 DeimPartials deim_dispatch_channel_sums (DeimDispatchList *list, const DeimSums *sums);
 /* Scratch for @terms sums over @like, cut as above, for a kernel that fills it itself. */
 DeimPartials deim_dispatch_partials (DeimDispatchList *list, const DeimTensor *like, gint terms);
+/* The end of such a kernel's dispatch: pushes blocks, positions, strip length and strips, one workgroup for each strip,
+ * block and picture of @like. */
+void deim_dispatch_over_strips (DeimDispatch *d, DeimDispatchList *list, const DeimPartials *partials,
+                                const DeimTensor *like);
 /* Adds terms @term and @term + 1 up to plain tensors [c] (NULL: not wanted), or, where they have one number and @like
  * more channels, to the sum over all channels. @like: whose channels were summed. */
 void deim_dispatch_channel_totals (DeimDispatchList *list, const DeimPartials *partials, gint term,
