@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "element-helpers.h"
+#include "process.h"
 
 #define WIDTH  641
 #define HEIGHT 361
@@ -248,10 +249,7 @@ main (int argc, char **argv)
 {
   g_autofree gchar *folder = g_dir_make_tmp ("deim-frames-XXXXXX", NULL);
   model = g_build_filename (folder, "golden.safetensors", NULL);
-  const gchar *const make[] = { DEIM_BUILD_ROOT "/tests/make-model", model, NULL };
-  gint status = -1;
-  g_spawn_sync (NULL, (gchar **) make, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, NULL, &status, NULL);
-  g_assert_true (g_spawn_check_wait_status (status, NULL));
+  make_golden_file (model);
   init_element_tests (&argc, &argv);
 
   g_test_add_func ("/element-frames/memory", test_memory);

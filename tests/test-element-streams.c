@@ -8,10 +8,10 @@
  */
 #include <glib/gstdio.h>
 #include <malloc.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "element-helpers.h"
+#include "process.h"
 
 #define N      16
 #define FRAMES 2
@@ -93,16 +93,6 @@ stop (Stream *s)
   gst_element_set_state (s->pipeline, GST_STATE_NULL);
   gst_object_unref (s->detect);
   gst_object_unref (s->pipeline);
-}
-
-static gsize
-resident_kib (void)
-{
-  g_autofree gchar *text = NULL;
-  gsize pages = 0;
-  if (g_file_get_contents ("/proc/self/statm", &text, NULL, NULL))
-    sscanf (text, "%*u %" G_GSIZE_FORMAT, &pages);
-  return pages * 4;
 }
 
 /* What each of them is without company. */
@@ -200,10 +190,7 @@ main (int argc, char **argv)
 {
   g_autofree gchar *folder = g_dir_make_tmp ("deim-streams-XXXXXX", NULL);
   model = g_build_filename (folder, "golden.safetensors", NULL);
-  const gchar *const make[] = { DEIM_BUILD_ROOT "/tests/make-model", model, NULL };
-  gint status = -1;
-  g_spawn_sync (NULL, (gchar **) make, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, NULL, &status, NULL);
-  g_assert_true (g_spawn_check_wait_status (status, NULL));
+  make_golden_file (model);
   mallopt (M_ARENA_MAX, 1); /* else glibc keeps for each thread what others have freed, for a while */
   init_element_tests (&argc, &argv);
 

@@ -17,11 +17,11 @@
 #include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <gst/gst.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "element-helpers.h"
 #include "engine/deim.h"
+#include "process.h"
 
 #define RATE 25
 #define LINE 5 /* seconds of a line */
@@ -55,7 +55,7 @@ typedef struct {
   gdouble entry_ms, mean_ms, worst_ms;
   gdouble latency_ms; /* that the pipeline announces */
   guint64 inferred;
-  glong rss_kib;
+  gsize rss_kib;
 } Line;
 
 /* Atto, made too slow. */
@@ -137,16 +137,6 @@ on_shown (GstElement *sink, GstBuffer *buffer, GstPad *pad, gpointer data)
   g_mutex_unlock (&watch->lock);
 }
 
-static glong
-rss_kib (void)
-{
-  g_autofree gchar *text = NULL;
-  glong pages = 0;
-  if (g_file_get_contents ("/proc/self/statm", &text, NULL, NULL))
-    pages = (glong) g_ascii_strtoull (strchr (text, ' '), NULL, 10);
-  return pages * (sysconf (_SC_PAGESIZE) / 1024);
-}
-
 static void
 begin_window (Watch *watch)
 {
@@ -201,7 +191,7 @@ static Line
 read_watch (Watch *watch, GstElement *detect, gint64 *since)
 {
   gint64 now = g_get_monotonic_time ();
-  Line line = { .seconds = (gdouble) (now - *since) / G_USEC_PER_SEC, .rss_kib = rss_kib () };
+  Line line = { .seconds = (gdouble) (now - *since) / G_USEC_PER_SEC, .rss_kib = resident_kib () };
   g_mutex_lock (&watch->lock);
   line.arrived = watch->arrived;
   line.shown = watch->shown;
@@ -271,7 +261,7 @@ test_slow_network (void)
     g_print (
         "# %3u s: %.2f frames a second arrive, %.2f are shown in time, %.2f are inferred; from the network to the "
         "detector %.0f ms, to the sink %.0f ms and at most %.0f ms; latency %.0f ms, of it the detector's %.0f ms; "
-        "%ld MiB\n",
+        "%" G_GSIZE_FORMAT " MiB\n",
         (i + 1) * LINE, line[i].arrived / line[i].seconds, line[i].shown / line[i].seconds,
         (gdouble) (line[i].inferred - inferred) / line[i].seconds, line[i].entry_ms, line[i].mean_ms, line[i].worst_ms,
         line[i].latency_ms, (gdouble) get_stat (detect, "latency") / GST_MSECOND, line[i].rss_kib / 1024);
@@ -306,7 +296,7 @@ test_slow_network (void)
   g_assert_cmpfloat (line[lines - 1].worst_ms, <, 2 * announced + 500);
   g_assert_cmpfloat (window.lag_ms, <, 2 * announced + 500);
   if (lines > 6)
-    g_assert_cmpint (line[lines - 1].rss_kib, <, line[lines / 3].rss_kib + 16 * 1024);
+    g_assert_cmpuint (line[lines - 1].rss_kib, <, line[lines / 3].rss_kib + 16 * 1024);
 }
 
 int

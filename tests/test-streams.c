@@ -5,12 +5,12 @@
  * own; one that stalls, fails or leaves changes nothing for the others; memory stays flat.
  */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "engine/device.h"
 #include "golden-model.h"
 #include "image-frames.h"
+#include "process.h"
 
 #define SIDE  160 /* of the network's input: the least that has as many tokens as queries */
 #define KINDS 6   /* of frames that the tests use */
@@ -419,16 +419,6 @@ test_isolation (Fixture *f, gconstpointer data)
     g_assert_cmpuint (streams[i].done, ==, 11);
   g_test_message ("%" G_GUINT64_FORMAT " frames in %" G_GUINT64_FORMAT " batches", get_stats (engine).frames,
                   get_stats (engine).batches);
-}
-
-static gsize
-resident_kib (void)
-{
-  g_autofree gchar *text = NULL;
-  gsize pages = 0;
-  if (g_file_get_contents ("/proc/self/statm", &text, NULL, NULL))
-    sscanf (text, "%*u %" G_GSIZE_FORMAT, &pages);
-  return pages * 4;
 }
 
 /* Sixteen streams: all make progress, at the same pace, and memory stays where it is. */
