@@ -190,10 +190,10 @@ void gst_deim_timing_update_latency (GstDeimDetect *self, gboolean exact);
 /* One more inference took at most @microseconds, and just that when @exact. The first ones after a start or a caps
  * change are not counted: they compile. */
 void gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds, gboolean exact);
-/* Whether downstream has no use for a result of @buffer any more. */
-gboolean gst_deim_timing_is_late (GstDeimDetect *self, GstBuffer *buffer);
-/* Says on the bus that @buffer is not inferred. */
-void gst_deim_timing_post_qos (GstDeimDetect *self, GstBuffer *buffer);
+/* Whether downstream has no use for a result of @frame any more. */
+gboolean gst_deim_timing_is_late (GstDeimDetect *self, const GstDeimPending *frame);
+/* Says on the bus that @frame is not inferred. */
+void gst_deim_timing_post_qos (GstDeimDetect *self, const GstDeimPending *frame);
 /* Whether @frame, whose result is there, came so late that a sink wants it by now, and may leave before the latency is
  * over: not sooner than an inference takes, so that what is late for good leaves as evenly as what is not. */
 gboolean gst_deim_timing_is_overdue (GstDeimDetect *self, const GstDeimPending *frame);

@@ -259,14 +259,14 @@ is_busy (GstDeimDetect *self)
 }
 
 static GstDeimSkip
-choose_skip (GstDeimDetect *self, GstBuffer *buffer)
+choose_skip (GstDeimDetect *self, const GstDeimPending *frame)
 {
   if (self->pass_through)
     return GST_DEIM_SKIP_OFF;
   /* The first frame is inferred, then every interval-th; one that is skipped for another reason hands its turn on. */
   if (self->since_inferred > 0 && self->since_inferred < self->interval)
     return GST_DEIM_SKIP_INTERVAL;
-  if (gst_deim_timing_is_late (self, buffer))
+  if (gst_deim_timing_is_late (self, frame))
     return GST_DEIM_SKIP_LATE;
   if (is_busy (self))
     return GST_DEIM_SKIP_OVERLOAD;
@@ -282,7 +282,7 @@ make_room (GstDeimDetect *self)
     self->abandoned[self->n_abandoned++] = frame->ticket;
     self->submitted--;
     frame->skip = GST_DEIM_SKIP_OVERLOAD;
-    gst_deim_timing_post_qos (self, frame->buffer);
+    gst_deim_timing_post_qos (self, frame);
     gst_deim_timing_note_inference (self, g_get_monotonic_time () - frame->entered, TRUE);
     if (!self->gave_up)
       GST_ELEMENT_WARNING (self, RESOURCE, BUSY,
@@ -331,16 +331,16 @@ gst_deim_flow_enter (GstDeimDetect *self, GstBuffer *buffer)
   GstDeimPending *frame = gst_deim_flow_nth (self, self->pending);
   *frame = (GstDeimPending){ .buffer = buffer,
                              .frame = self->next_frame++,
-                             .skip = choose_skip (self, buffer),
                              .running = gst_deim_running_time (segment, GST_BUFFER_PTS (buffer)),
                              .entered = g_get_monotonic_time () };
+  frame->skip = choose_skip (self, frame);
   GST_OBJECT_LOCK (self);
   self->counts.frames++;
   GST_OBJECT_UNLOCK (self);
   GST_LOG_OBJECT (self, "frame %" G_GUINT64_FORMAT " in: %u wait, %u are inferred", frame->frame, self->pending,
                   self->submitted);
   if (frame->skip == GST_DEIM_SKIP_LATE || frame->skip == GST_DEIM_SKIP_OVERLOAD)
-    gst_deim_timing_post_qos (self, buffer);
+    gst_deim_timing_post_qos (self, frame);
   if (frame->skip == GST_DEIM_SKIP_NONE)
     flow = gst_deim_submit (self, frame);
   if (frame->skip == GST_DEIM_SKIP_NONE)

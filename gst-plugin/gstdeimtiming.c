@@ -61,25 +61,21 @@ gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds, gboole
 /* --------------------------------------------------------------------- late */
 
 gboolean
-gst_deim_timing_is_late (GstDeimDetect *self, GstBuffer *buffer)
+gst_deim_timing_is_late (GstDeimDetect *self, const GstDeimPending *frame)
 {
-  GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
-  if (!self->qos || segment->format != GST_FORMAT_TIME)
+  if (!self->qos || !GST_CLOCK_TIME_IS_VALID (frame->running))
     return FALSE;
-  GstClockTime running = gst_deim_running_time (segment, GST_BUFFER_PTS (buffer));
   GST_OBJECT_LOCK (self);
   GstClockTime earliest = self->earliest;
   GST_OBJECT_UNLOCK (self);
-  return GST_CLOCK_TIME_IS_VALID (running) && GST_CLOCK_TIME_IS_VALID (earliest) && running <= earliest;
+  return GST_CLOCK_TIME_IS_VALID (earliest) && frame->running <= earliest;
 }
 
 void
-gst_deim_timing_post_qos (GstDeimDetect *self, GstBuffer *buffer)
+gst_deim_timing_post_qos (GstDeimDetect *self, const GstDeimPending *frame)
 {
-  GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
-  GstClockTime pts = GST_BUFFER_PTS (buffer);
-  guint64 running = gst_deim_running_time (segment, pts);
-  guint64 stream = gst_deim_stream_time (segment, pts);
+  GstClockTime pts = GST_BUFFER_PTS (frame->buffer), running = frame->running;
+  guint64 stream = gst_deim_stream_time (&GST_BASE_TRANSFORM (self)->segment, pts);
 
   GST_OBJECT_LOCK (self);
   gboolean live = self->live;
@@ -91,7 +87,7 @@ gst_deim_timing_post_qos (GstDeimDetect *self, GstBuffer *buffer)
   GST_OBJECT_UNLOCK (self);
 
   GstMessage *message =
-      gst_message_new_qos (GST_OBJECT (self), live, running, stream, pts, GST_BUFFER_DURATION (buffer));
+      gst_message_new_qos (GST_OBJECT (self), live, running, stream, pts, GST_BUFFER_DURATION (frame->buffer));
   gst_message_set_qos_values (message, jitter, proportion, 1000000);
   gst_message_set_qos_stats (message, GST_FORMAT_BUFFERS, inferred, skipped);
   gst_element_post_message (GST_ELEMENT (self), message);
