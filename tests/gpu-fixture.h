@@ -10,6 +10,7 @@
 
 #include "engine/error.h"
 #include "engine/gpu/gpu-private.h"
+#include "process.h"
 
 #define WORKGROUP 64
 
@@ -199,18 +200,6 @@ check_works (DeimGpu *gpu, gboolean texel)
 }
 
 /* ------------------------------------------------------------------- main */
-
-static inline void
-remove_tree (const gchar *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const gchar *name;
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree gchar *child = g_build_filename (path, name, NULL);
-    remove_tree (child);
-  }
-  g_remove (path);
-}
 
 /* The layer's synchronization checks leak a little inside themselves (1.3.239), which LeakSanitizer sees. */
 #if defined(__SANITIZE_ADDRESS__)

@@ -2,6 +2,7 @@
 /* process.c - see process.h. */
 #include "process.h"
 
+#include <glib/gstdio.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -24,4 +25,16 @@ make_golden_file (const gchar *path)
   g_spawn_sync (NULL, (gchar **) make, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, NULL, &status, &error);
   g_assert_no_error (error);
   g_assert_true (g_spawn_check_wait_status (status, &error));
+}
+
+void
+remove_tree (const gchar *path)
+{
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  const gchar *name;
+  while (dir && (name = g_dir_read_name (dir))) {
+    g_autofree gchar *child = g_build_filename (path, name, NULL);
+    remove_tree (child);
+  }
+  g_remove (path);
 }

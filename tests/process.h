@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* process.h - what tests ask of this process, and of another one. */
+/* process.h - what tests ask of this process, of another one, and of the folder that they made. */
 #pragma once
 
 #include <glib.h>
@@ -7,6 +7,8 @@
 /* Resident memory, in KiB. */
 gsize resident_kib (void);
 
-/* Has tests/make-model write the golden Atto to @path: programs that use the installed library cannot do it themselves.
- */
+/* Has tests/make-model write the golden Atto to @path: programs over the built plugin cannot do it themselves. */
 void make_golden_file (const gchar *path);
+
+/* Removes @path with all that is in it. */
+void remove_tree (const gchar *path);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test-dataset.c - folders of pictures and annotations: what is found, what is refused and how, what is loaded. */
+#include "process.h"
 #include "trainer/dataset.h"
 #include "trainer/recipe.h"
 
@@ -36,18 +37,6 @@ write_picture (const gchar *name, guint width, guint height)
     image->pixels[i] = (guint8) (i * 7 + 1);
   g_assert_cmpint (g_mkdir_with_parents (folder, 0777), ==, 0);
   g_assert_true (deim_image_write_png (image, path, &error));
-}
-
-static void
-remove_all (const gchar *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const gchar *name;
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree gchar *child = g_build_filename (path, name, NULL);
-    remove_all (child);
-  }
-  g_remove (path);
 }
 
 #define CATEGORIES "\"categories\": [{\"id\": 3, \"name\": \"cat\"}, {\"id\": 1, \"name\": \"dog\"}]"
@@ -235,13 +224,15 @@ test_load_refused (void)
   write_text ("bad/a.png", "no picture at all");
   check_load_refused ("*annotations.json names*a.png is no picture that can be decoded*");
   write_picture ("bad/a.png", 8, 7);
-  check_load_refused ("*annotations.json: the image with id 5 is said to be 8 pixels wide and 6 high, but *a.png is 8 and 7*");
+  check_load_refused (
+      "*annotations.json: the image with id 5 is said to be 8 pixels wide and 6 high, but *a.png is 8 and 7*");
 
   /* A box outside a picture whose size the annotations do not say. */
   write_text ("bad/annotations.json",
               "{\"images\": [{\"id\": 5, \"file_name\": \"a.png\"}], " CATEGORIES ", \"annotations\": ["
               "{\"id\": 9, \"image_id\": 5, \"category_id\": 3, \"bbox\": [9, 2, 3, 4]}]}");
-  check_load_refused ("*annotations?0? (id 9, of a.png): \"bbox\" 9, 2, 3, 4 lies outside its picture, 8 pixels wide and 7 high*");
+  check_load_refused (
+      "*annotations?0? (id 9, of a.png): \"bbox\" 9, 2, 3, 4 lies outside its picture, 8 pixels wide and 7 high*");
 
   /* A picture that breaks off. */
   g_autofree gchar *path = path_of ("bad/a.png"), *bytes = NULL;
@@ -290,7 +281,7 @@ main (int argc, char **argv)
   g_test_add_func ("/dataset/load-refused", test_load_refused);
   g_test_add_func ("/recipe/table", test_recipes);
   int status = g_test_run ();
-  remove_all (scratch);
+  remove_tree (scratch);
   g_free (scratch);
   return status;
 }

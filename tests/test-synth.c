@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test-synth.c - made-up pictures: shapes and their boxes, what the splits promise, and the folder that is written. */
+#include "process.h"
 #include "trainer/dataset.h"
 #include "trainer/synth-paint.h"
 #include "trainer/synth.h"
 
 #include "engine/deim.h"
-#include <glib/gstdio.h>
 #include <math.h>
 #include <string.h>
 
@@ -147,18 +147,6 @@ test_names (void)
 }
 
 static void
-remove_all (const gchar *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const gchar *name;
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree gchar *child = g_build_filename (path, name, NULL);
-    remove_all (child);
-  }
-  g_remove (path);
-}
-
-static void
 test_write (void)
 {
   g_autofree gchar *scratch = g_dir_make_tmp ("deim-synth-XXXXXX", NULL);
@@ -192,7 +180,7 @@ test_write (void)
   g_autoptr (GError) second = NULL;
   g_assert_false (deim_synth_write (blocked, &options, &second));
   g_assert_error (second, DEIM_ERROR, DEIM_ERROR_WRITE);
-  remove_all (scratch);
+  remove_tree (scratch);
 }
 
 int

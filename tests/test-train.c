@@ -12,6 +12,7 @@
 #include "engine/training.h"
 #include "golden-model.h"
 #include "golden.h"
+#include "process.h"
 #include "trainer/initial.h"
 #include "trainer/synth.h"
 #include "trainer/train.h"
@@ -382,18 +383,6 @@ make_shapes (void)
   g_assert_no_error (error);
 }
 
-static void
-remove_all (const gchar *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const gchar *name;
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree gchar *below = g_build_filename (path, name, NULL);
-    remove_all (below);
-  }
-  g_remove (path);
-}
-
 int
 main (int argc, char **argv)
 {
@@ -418,7 +407,7 @@ main (int argc, char **argv)
     g_test_add_func ("/train/resume", test_resume);
   }
   int status = g_test_run ();
-  remove_all (folder);
+  remove_tree (folder);
   g_free (folder);
   deim_device_unref (device);
   return status;
