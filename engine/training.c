@@ -50,7 +50,6 @@ struct _DeimTrainingSession {
   DeimExecutor *executor;
   DeimRun *run;
   DeimOptimiser *optimiser;
-  gdouble setup_ms;
 };
 
 /* --------------------------------------------------------------- parameters */
@@ -301,7 +300,6 @@ DeimTrainingSession *
 deim_training_new (DeimDevice *device, const DeimArch *arch, const DeimParamSource *source,
                    const DeimTrainingOptions *options, GError **error)
 {
-  gint64 begin = g_get_monotonic_time ();
   DeimPrecision precision;
   if (!deim_device_check (device, DEIM_PRECISION_FP32, &precision, error))
     return NULL;
@@ -314,7 +312,6 @@ deim_training_new (DeimDevice *device, const DeimArch *arch, const DeimParamSour
                                                   options->denoising, options->freeze_norms, &self->io, error);
   if (!graph || !prepare (self, graph, options, error))
     return NULL;
-  self->setup_ms = (gdouble) (g_get_monotonic_time () - begin) * 1e-3;
   return g_steal_pointer (&self);
 }
 
@@ -494,17 +491,6 @@ deim_training_find_bad (DeimTrainingSession *self, GError **error)
         return g_strconcat ("gradient of ", p->info.name, NULL);
   }
   return NULL;
-}
-
-void
-deim_training_get_stats (const DeimTrainingSession *self, DeimTrainingStats *ret_stats)
-{
-  *ret_stats = (DeimTrainingStats){
-    .dispatches = deim_executor_get_n_dispatches (self->executor),
-    .arena_bytes = deim_executor_get_arena_bytes (self->executor),
-    .state_bytes = (guint64) self->count * 4 * (2 + DEIM_VECTOR_LAST),
-    .setup_ms = self->setup_ms,
-  };
 }
 
 GArray *

@@ -114,13 +114,6 @@ gboolean deim_training_set_gradients (DeimTrainingSession *session, const gfloat
  * backbone.stem.stem1.conv.weight"). NULL if there is none, or on an error. Free with g_free(). */
 gchar *deim_training_find_bad (DeimTrainingSession *session, GError **error);
 
-typedef struct {
-  guint dispatches; /* of forward and backward */
-  guint64 arena_bytes, state_bytes;
-  gdouble setup_ms;
-} DeimTrainingStats;
-void deim_training_get_stats (const DeimTrainingSession *session, DeimTrainingStats *ret_stats);
-
 /* Device time of every dispatch of the last forward and backward, in order, as a GArray of DeimProfileEntry; empty
  * unless options.timestamps was set. */
 GArray *deim_training_get_profile (DeimTrainingSession *session);
