@@ -399,14 +399,14 @@ static const DeimAugmentPolicy policy = { .start = 4, .half = 10, .stop = 20, .m
 
 /* In how many of 400 draws the picture was loaded with others, and changed by more than a flip. */
 static void
-count_changes (guint epoch, guint *ret_mosaics, guint *ret_changed)
+count_changes (const DeimAugmentPolicy *how, guint epoch, guint *ret_mosaics, guint *ret_changed)
 {
   *ret_mosaics = *ret_changed = 0;
   for (guint seed = 0; seed < 400; seed++) {
     DeimRandom random = deim_random_new (seed);
     g_autoptr (GError) error = NULL;
     loads = 0;
-    g_autoptr (DeimSample) sample = deim_augment_load (&policy, epoch, 64, 64, &numbered, 2, &random, &error);
+    g_autoptr (DeimSample) sample = deim_augment_load (how, epoch, 64, 64, &numbered, 2, &random, &error);
     g_assert_no_error (error);
     g_autoptr (DeimSample) plain = load_numbered (NULL, 2, NULL);
     loads--;
@@ -425,7 +425,7 @@ test_policy (void)
 
   for (guint i = 0; i < G_N_ELEMENTS (epochs); i++) {
     guint mosaics, changed;
-    count_changes (epochs[i], &mosaics, &changed);
+    count_changes (&policy, epochs[i], &mosaics, &changed);
     gboolean heavy = epochs[i] >= 4 && epochs[i] < 20, with_mosaic = heavy && epochs[i] < 10;
     if (with_mosaic)
       g_assert_cmpfloat_with_epsilon (mosaics / 400.0, 0.5, 5 * sqrt (0.25 / 400));
@@ -436,6 +436,14 @@ test_policy (void)
     else
       g_assert_cmpuint (changed, ==, 0);
   }
+
+  /* Dense O2O alone. */
+  DeimAugmentPolicy light = policy;
+  guint mosaics, changed;
+  light.stop = light.start;
+  count_changes (&light, 5, &mosaics, &changed);
+  g_assert_cmpfloat_with_epsilon (mosaics / 400.0, 0.5, 5 * sqrt (0.25 / 400));
+  g_assert_cmpuint (changed, ==, mosaics);
 }
 
 /* Reproducible; without a policy nothing but a resize; the smallest objects of the input's pixels go. */

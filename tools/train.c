@@ -247,7 +247,7 @@ run (gchar **argv)
     { "loss", 0, 0, G_OPTION_ARG_STRING, &options.loss, "Of classes: mal or vfl (default: mal)", "NAME" },
     { "freeze-norms", 0, 0, G_OPTION_ARG_NONE, &options.freeze_norms,
       "BatchNorm stays as it is in the checkpoint: for few pictures, or small batches", NULL },
-    { "light", 0, 0, G_OPTION_ARG_NONE, &options.light, "Flip pictures, and leave out all other augmentation", NULL },
+    { "light", 0, 0, G_OPTION_ARG_NONE, &options.light, "Only flip pictures, and what --mosaic and --mixup ask for", NULL },
     { "mosaic", 0, 0, G_OPTION_ARG_DOUBLE, &options.mosaic, "Its probability (default: the recipe's)", "P" },
     { "mixup", 0, 0, G_OPTION_ARG_DOUBLE, &options.mixup, "Its probability (default: the recipe's)", "P" },
     { "evaluate", 0, 0, G_OPTION_ARG_INT, &options.evaluate, "Measure AP every so many epochs (default: 1)", "N" },

@@ -141,7 +141,8 @@ deim_augment_load (const DeimAugmentPolicy *policy, guint epoch, guint width, gu
                    const DeimSampleSource *source, guint index, DeimRandom *random, GError **error)
 {
   gboolean heavy = policy && epoch >= policy->start && epoch < policy->stop;
-  gboolean mosaic = heavy && epoch < policy->half && deim_random_chance (random, policy->mosaic);
+  gboolean mosaic =
+      policy && epoch >= policy->start && epoch < policy->half && deim_random_chance (random, policy->mosaic);
   g_autoptr (DeimSample) sample = mosaic ? load_mosaic (source, index, MIN (width, height) / 2, random, error)
                                          : source->load (source->data, index, error);
   if (!sample)

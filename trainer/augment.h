@@ -26,7 +26,7 @@
 typedef struct {
   guint start; /* before: flip, resize and sanitize alone */
   guint half;  /* mosaic and mixup: start .. half */
-  guint stop;  /* all but flip, resize and sanitize: start .. stop */
+  guint stop;  /* light and colour, zoom-out, IoU crop: start .. stop */
   gdouble mosaic, mixup;
   gdouble copyblend;
   guint copyblend_stop;   /* copyblend: start .. this */

@@ -100,12 +100,14 @@ choose_recipe (DeimTrainRun *t)
 
   if (options->epochs)
     recipe = deim_recipe_scale (&recipe, options->epochs);
+  if (options->light) {
+    recipe.augment.stop = recipe.augment.start;
+    recipe.augment.mosaic = recipe.augment.mixup = recipe.augment.copyblend = 0;
+  }
   if (options->mosaic >= 0)
     recipe.augment.mosaic = options->mosaic;
   if (options->mixup >= 0)
     recipe.augment.mixup = options->mixup;
-  if (options->light)
-    recipe.augment.start = recipe.epochs;
   if (options->lr_end >= 0)
     recipe.lr_gamma = options->lr_end;
   /* What is too small to be learned is so in tokens, not in pixels: it shrinks with the input. */

@@ -49,7 +49,7 @@ typedef struct {
   guint denoising;       /* positives per picture, about; 0: none */
   gboolean vfl;          /* VFL in place of MAL */
   gboolean freeze_norms; /* BatchNorm stays as it is in the checkpoint */
-  gboolean light; /* flip alone, not the recipe's augmentation; no best weights are taken up where that would end */
+  gboolean light; /* pictures are flipped alone, but for mosaic and mixup if given; no restart from the best weights */
   gdouble mosaic; /* probability; negative: the recipe's */
   gdouble mixup;  /* likewise */
   guint evaluate; /* every so many epochs, and after the last; >= 1 */
