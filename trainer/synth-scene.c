@@ -24,7 +24,7 @@ typedef struct {
 } Split;
 
 static const Split splits[] = {
-  [DEIM_SYNTH_DEFAULT] = { "default", { 1, 12 }, { 0.06, 0.5 }, 0.45, { 70, 200 }, 60, 1, 10, 3, 0.15 },
+  [DEIM_SYNTH_DEFAULT] = { "default", { 1, 12 }, { 0.08, 0.5 }, 0.45, { 70, 200 }, 60, 1, 10, 3, 0.15 },
   [DEIM_SYNTH_SPARSE] = { "sparse", { 1, 3 }, { 0.1, 0.6 }, 0.8, { 90, 220 }, 50, 0.7, 6, 2, 0 },
   [DEIM_SYNTH_HARD] = { "hard", { 10, 40 }, { 0.03, 0.3 }, 0.3, { 28, 80 }, 40, 1.6, 22, 8, 0.6 },
 };
