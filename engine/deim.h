@@ -173,16 +173,17 @@ DEIM_API const gchar *const *deim_model_get_guesses (DeimModel *model);
 /**
  * deim_model_save:
  * @path: the file to write, in .safetensors format; what is there is replaced
+ * @narrow: FALSE: every tensor with its own dtype and bytes. TRUE: floats as
+ *   binary16, which halves the file, but in tensors with numbers beyond its range
  *
  * Writes every tensor of the checkpoint, those of training included, under its
- * official name and with its own dtype and bytes, and what was decided beside
- * them into the metadata: "deim.arch" (the architecture with every value that
- * shapes do not tell) and "deim.labels". A model loaded from the result needs
- * no options and guesses nothing. @path appears when it is complete.
- * Errors: DEIM_ERROR_SETTINGS when @path is the file that @model was loaded
- * from, DEIM_ERROR_WRITE.
+ * official name, and what was decided beside them into the metadata:
+ * "deim.arch" (the architecture with every value that shapes do not tell) and
+ * "deim.labels". A model loaded from the result needs no options and guesses
+ * nothing. @path appears when it is complete. Errors: DEIM_ERROR_SETTINGS when
+ * @path is the file that @model was loaded from, DEIM_ERROR_WRITE.
  */
-DEIM_API gboolean deim_model_save (DeimModel *model, const gchar *path, GError **error);
+DEIM_API gboolean deim_model_save (DeimModel *model, const gchar *path, gboolean narrow, GError **error);
 
 /* ----------------------------------------------------------------- network */
 

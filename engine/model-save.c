@@ -14,7 +14,7 @@ is_same_file (const gchar *a, const gchar *b)
 }
 
 gboolean
-deim_model_save (DeimModel *model, const gchar *path, GError **error)
+deim_model_save (DeimModel *model, const gchar *path, gboolean narrow, GError **error)
 {
   if (is_same_file (deim_model_get_path (model), path)) {
     g_autofree gchar *display = g_filename_display_name (path);
@@ -31,5 +31,7 @@ deim_model_save (DeimModel *model, const gchar *path, GError **error)
     { DEIM_METADATA_ARCH, spec },
     { DEIM_METADATA_LABELS, labels->str },
   };
-  return deim_safetensors_write (deim_model_get_checkpoint (model), entries, G_N_ELEMENTS (entries), path, error);
+  DeimCheckpoint *checkpoint = deim_model_get_checkpoint (model);
+  g_autoptr (DeimCheckpoint) narrowed = narrow ? deim_checkpoint_narrow (checkpoint) : NULL;
+  return deim_safetensors_write (narrowed ? narrowed : checkpoint, entries, G_N_ELEMENTS (entries), path, error);
 }

@@ -14,7 +14,7 @@ main (int argc, char **argv)
   }
   g_autoptr (GError) error = NULL;
   g_autoptr (DeimModel) model = golden_model_new ();
-  if (deim_model_save (model, argv[1], &error))
+  if (deim_model_save (model, argv[1], FALSE, &error))
     return 0;
   fprintf (stderr, "make-model: %s\n", error->message);
   return 1;

@@ -135,7 +135,7 @@ main (int argc, char **argv)
   g_autofree gchar *path = g_build_filename (folder, "model.safetensors", NULL);
   g_autoptr (DeimModel) model = deim_trainee_make_model (trainee, &error); /* averages of decay 0: the weights */
   g_assert_no_error (error);
-  deim_model_save (model, path, &error);
+  deim_model_save (model, path, FALSE, &error);
   g_assert_no_error (error);
   update.groups[0].lr = update.groups[1].lr = update.groups[2].lr = update.groups[3].lr = 0;
   deim_stepper_run (stepper, batch, &deim_matcher_default, &update, &random, &result, &error);

@@ -92,7 +92,7 @@ round_trip (DeimModel *model)
 {
   g_autoptr (GError) error = NULL;
   g_autofree gchar *path = g_build_filename (scratch, "rtdetr_r18_dsp.safetensors", NULL); /* a name that misleads */
-  g_assert_true (deim_model_save (model, path, &error));
+  g_assert_true (deim_model_save (model, path, FALSE, &error));
   g_assert_no_error (error);
   DeimModel *again = deim_model_load (path, NULL, &error);
   g_assert_no_error (error);
@@ -196,7 +196,7 @@ test_options (void)
   for (guint i = 0; i < 80; i++)
     g_string_append_printf (lines, i == 7 ? "\n" : "\"Gefäß\" \\ %u/%u 犬\n", i, i);
   g_autoptr (DeimModel) model = make_model ("deim_dfine_n_320x320_1", DEIM_DTYPE_F32);
-  g_assert_true (deim_model_save (model, file, &error));
+  g_assert_true (deim_model_save (model, file, FALSE, &error));
   g_assert_true (g_file_set_contents (labels, lines->str, -1, &error));
   DeimModelOptions options = { .labels_file = labels,
                                .arch = "dfine_n:act=relu,sampling=discrete,select=one2many,"
@@ -260,6 +260,51 @@ test_metadata (void)
   g_unlink (b);
 }
 
+/* Half the bytes; what is beyond binary16 and what is no float stay as they are. */
+static void
+test_narrow (void)
+{
+  const gfloat weights[] = { 1, -0.5f, 0.1f, 65504 }, anchors[] = { 0.25f, HUGE_VALF }, large[] = { 65536 };
+  const gint64 count[] = { 1000000 };
+  const struct {
+    const gchar *name;
+    DeimDtype dtype, expected;
+    gint64 n;
+    gconstpointer values;
+  } tensors[] = {
+    { "weights", DEIM_DTYPE_F32, DEIM_DTYPE_F16, 4, weights },
+    { "anchors", DEIM_DTYPE_F32, DEIM_DTYPE_F32, 2, anchors },
+    { "large", DEIM_DTYPE_F32, DEIM_DTYPE_F32, 1, large },
+    { "count", DEIM_DTYPE_I64, DEIM_DTYPE_I64, 1, count },
+    { "empty", DEIM_DTYPE_F32, DEIM_DTYPE_F16, 0, "" },
+  };
+  g_autoptr (DeimCheckpoint) checkpoint = deim_checkpoint_new ();
+  for (guint i = 0; i < G_N_ELEMENTS (tensors); i++) {
+    g_autoptr (GBytes) bytes =
+        g_bytes_new_static (tensors[i].values, (gsize) tensors[i].n * deim_dtype_size (tensors[i].dtype));
+    deim_checkpoint_add (checkpoint, tensors[i].name, tensors[i].dtype, 1, &tensors[i].n, bytes);
+  }
+  deim_checkpoint_set_metadata (checkpoint, "license", "Apache-2.0");
+  g_autoptr (DeimCheckpoint) narrow = deim_checkpoint_narrow (checkpoint);
+  g_assert_cmpuint (deim_checkpoint_get_n_tensors (narrow), ==, G_N_ELEMENTS (tensors));
+  g_assert_cmpstr (deim_checkpoint_get_metadata (narrow, "license"), ==, "Apache-2.0");
+  for (guint i = 0; i < G_N_ELEMENTS (tensors); i++) {
+    const DeimCheckpointTensor *tensor = deim_checkpoint_get (narrow, i);
+    g_assert_cmpstr (tensor->name, ==, tensors[i].name);
+    g_assert_cmpint (tensor->dtype, ==, tensors[i].expected);
+    g_assert_cmpint (tensor->shape[0], ==, tensors[i].n);
+    if (tensor->dtype != DEIM_DTYPE_F16) {
+      g_assert_cmpmem (tensor->data, tensor->n_elements * deim_dtype_size (tensor->dtype), tensors[i].values,
+                       (gsize) tensors[i].n * deim_dtype_size (tensors[i].dtype));
+      continue;
+    }
+    gfloat back[4] = { 0 };
+    deim_checkpoint_tensor_to_float (tensor, back);
+    for (gsize k = 0; k < tensor->n_elements; k++)
+      g_assert_cmpfloat_with_epsilon (back[k], weights[k], 0x1p-11 * fabsf (weights[k]));
+  }
+}
+
 static void
 test_refusals (void)
 {
@@ -268,18 +313,18 @@ test_refusals (void)
   g_autofree gchar *other_name = g_build_filename (scratch, "link.safetensors", NULL);
   g_autofree gchar *missing = g_build_filename (scratch, "missing", "out.safetensors", NULL);
   g_autoptr (DeimModel) made = make_model ("deimv2_atto_320x320_1", DEIM_DTYPE_F32);
-  g_assert_true (deim_model_save (made, path, &error));
+  g_assert_true (deim_model_save (made, path, FALSE, &error));
   g_autoptr (DeimModel) model = deim_model_load (path, NULL, &error);
   g_assert_no_error (error);
   g_autofree gchar *before = NULL, *after = NULL;
   gsize size, size_after;
   g_assert_true (g_file_get_contents (path, &before, &size, NULL));
 
-  g_assert_false (deim_model_save (model, path, &error));
+  g_assert_false (deim_model_save (model, path, FALSE, &error));
   g_assert_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS);
   g_clear_error (&error);
   g_assert_cmpint (symlink (path, other_name), ==, 0); /* the same file by another name */
-  g_assert_false (deim_model_save (model, other_name, &error));
+  g_assert_false (deim_model_save (model, other_name, FALSE, &error));
   g_assert_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS);
   g_clear_error (&error);
   g_assert_true (g_file_get_contents (path, &after, &size_after, NULL));
@@ -288,7 +333,7 @@ test_refusals (void)
 
   const gchar *const wrong[] = { missing, scratch }; /* the second is a folder */
   for (guint i = 0; i < G_N_ELEMENTS (wrong); i++) {
-    g_assert_false (deim_model_save (model, wrong[i], &error));
+    g_assert_false (deim_model_save (model, wrong[i], FALSE, &error));
     g_assert_error (error, DEIM_ERROR, DEIM_ERROR_WRITE);
     g_assert_nonnull (strstr (error->message, wrong[i]));
     g_clear_error (&error);
@@ -346,6 +391,7 @@ main (gint argc, gchar **argv)
   g_test_add_func ("/convert/options", test_options);
   g_test_add_func ("/convert/headers", test_headers);
   g_test_add_func ("/convert/metadata", test_metadata);
+  g_test_add_func ("/convert/narrow", test_narrow);
   g_test_add_func ("/convert/refusals", test_refusals);
   static const gchar *const files[] = { "real/deimv2_hgnetv2_atto_coco.pth", "real/deimv2_hgnetv2_femto_coco.pth",
                                         "golden/ckpt/atto_full.pth",         "golden/ckpt/atto_legacy.pth",

@@ -23,7 +23,7 @@ ROOMS = {
     "engine/graph": BASE + ["engine/graph"],
     "engine/ops": BASE + ["engine/ops", "engine/graph"],
     "engine/models": BASE + ["engine/models", "engine/ops", "engine/graph", "engine/formats"],
-    "engine/formats": BASE + ["engine/formats"],
+    "engine/formats": BASE + ["engine/formats", "engine/half.h"],
     "engine/image": BASE + ["engine/image"],
     "engine": BASE + ["engine"],
     "overlay": ["overlay"],

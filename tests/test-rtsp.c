@@ -67,7 +67,7 @@ make_slow_model (const gchar *from)
   g_autoptr (DeimModel) model = deim_model_load (from, &options, &error);
   g_assert_no_error (error);
   gchar *path = g_strdup_printf ("%s/deim-rtsp-%d.safetensors", g_get_tmp_dir (), getpid ());
-  deim_model_save (model, path, &error);
+  deim_model_save (model, path, FALSE, &error);
   g_assert_no_error (error);
   return path;
 }

@@ -161,6 +161,9 @@ if [ -f "$model" ]; then
     "$deim" convert "$model" "$dir/new.safetensors" --labels "$dir/things.txt" --arch deimv2_atto:input=256x384
   expect "what was converted" 0 "^Classes  *80 (thing 1, thing 2, thing 3, ...)" "$deim" info "$dir/new.safetensors"
   holds "its input size" "$dir/out" "^Input  *256 x 384"
+  expect "convert to half precision" 0 "half.safetensors  deimv2_atto" "$deim" convert "$model" --half "$dir/half.safetensors"
+  expect "half the size" 0 "smaller" awk -v a="$(wc -c <"$dir/half.safetensors")" -v b="$(wc -c <"$dir/new.safetensors")" \
+    'BEGIN { if (a < 0.6 * b) print "smaller" }'
   expect "convert onto itself" 1 "this is the file that the model was read from" \
     "$deim" convert "$dir/new.safetensors" "$dir/new.safetensors"
   expect "convert into no folder" 1 "missing/new.safetensors: cannot be written" \

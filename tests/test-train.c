@@ -247,7 +247,7 @@ test_classes (void)
   Seen seen = { 0 };
   gboolean finished;
 
-  deim_model_save (golden, from, &error);
+  deim_model_save (golden, from, FALSE, &error);
   g_assert_no_error (error);
   DeimTrainOptions options = options_for (data, output, &seen);
   options.model = from;

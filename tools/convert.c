@@ -10,10 +10,12 @@ static int
 run (gchar **argv)
 {
   g_auto (DeimToolOptions) shared = { 0 };
+  gboolean narrow = FALSE;
   const GOptionEntry entries[] = {
     { "arch", 0, 0, G_OPTION_ARG_STRING, &shared.arch,
       "Take the checkpoint for this architecture (\"deim info --list\")", "SPEC" },
     { "labels", 0, 0, G_OPTION_ARG_FILENAME, &shared.labels, "Class names from this file, one a line", "FILE" },
+    { "half", 0, 0, G_OPTION_ARG_NONE, &narrow, "Store floats in half precision, for half the size", NULL },
     { NULL },
   };
   g_auto (GStrv) arguments = NULL;
@@ -28,7 +30,7 @@ run (gchar **argv)
     return deim_tool_misuse ("%s: what is written is " SUFFIX "; give a name that ends so", path);
 
   g_autoptr (DeimModel) model = deim_tool_read_model (arguments[0], &shared, &error);
-  if (!model || !deim_model_save (model, path, &error))
+  if (!model || !deim_model_save (model, path, narrow, &error))
     return deim_tool_fail ("%s", error->message);
   const DeimModelInfo *info = deim_model_get_info (model);
   printf ("%s  %s, %u classes, input %u x %u (height x width)\n", path, info->arch, info->num_classes,
@@ -46,6 +48,7 @@ const DeimTool deim_tool_convert = {
   .details =
       "IN is anything that the other subcommands take. OUT holds every tensor of it, to the bit and under its\n"
       "official name, and in its metadata the architecture (\"deim.arch\") and the class names (\"deim.labels\").\n"
+      "With --half floats are rounded to binary16, but in tensors with numbers beyond its range.\n"
       "What was decided, and from what, is printed; --arch and --labels overrule it. SPEC is a name of\n"
       "\"deim info --list\" and, after a colon, what shapes do not tell:\n"
       "  act=relu|silu, sampling=bilinear|discrete, select=default|agnostic|one2many, eval-idx=N,\n"

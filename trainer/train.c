@@ -196,7 +196,8 @@ finish_epoch (DeimTrainRun *t, GError **error)
     return FALSE;
   gdouble ap = evaluation.numbers[DEIM_EVALUATION_AP];
   gboolean best = ap > t->place.best || !t->validation;
-  if (!deim_model_save (model, t->last_path, error) || (best && !deim_model_save (model, t->best_path, error)))
+  if (!deim_model_save (model, t->last_path, FALSE, error) ||
+      (best && !deim_model_save (model, t->best_path, FALSE, error)))
     return FALSE;
   DeimEpochResult result = sum_up (t, &evaluation);
   g_array_append_val (t->history->epochs, result);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/error.h"
+#include "engine/half.h"
 #include "file.h"
 
 #define MAX_NAME 1024
@@ -353,28 +354,6 @@ deim_checkpoint_open (const gchar *path, GError **error)
   return deim_checkpoint_parse (bytes, display, error);
 }
 
-/* IEEE 754 binary16 widened to binary32; every value has an exact image. */
-static gfloat
-half_to_float (guint16 half)
-{
-  guint32 sign = (guint32) (half & 0x8000) << 16;
-  guint32 exponent = (half >> 10) & 0x1f;
-  guint32 mantissa = half & 0x3ff;
-  guint32 bits;
-  if (exponent == 0x1f) {
-    bits = sign | 0x7f800000u | mantissa << 13;
-  } else if (exponent != 0) {
-    bits = sign | (exponent + 112) << 23 | mantissa << 13;
-  } else {
-    /* Zero or subnormal: mantissa * 2^-24, an exact product. */
-    gfloat value = (gfloat) mantissa * 0x1p-24f;
-    return sign ? -value : value;
-  }
-  gfloat value;
-  memcpy (&value, &bits, sizeof value);
-  return value;
-}
-
 static gfloat
 bfloat_to_float (guint16 bfloat)
 {
@@ -405,7 +384,7 @@ deim_checkpoint_tensor_to_float (const DeimCheckpointTensor *tensor, gfloat *out
     memcpy (out, data, n * sizeof (gfloat));
     break;
   case DEIM_DTYPE_F16:
-    CONVERT (guint16, half_to_float (x));
+    CONVERT (guint16, deim_half_to_float (x));
   case DEIM_DTYPE_BF16:
     CONVERT (guint16, bfloat_to_float (x));
   case DEIM_DTYPE_F64:

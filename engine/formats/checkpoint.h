@@ -60,6 +60,10 @@ DeimCheckpoint *deim_checkpoint_parse (GBytes *bytes, const gchar *name, GError 
 DeimCheckpoint *deim_checkpoint_new (void);
 void deim_checkpoint_add (DeimCheckpoint *checkpoint, const gchar *name, DeimDtype dtype, guint n_dims,
                           const gint64 *shape, GBytes *data);
+
+/* A copy in which floats are binary16, rounded to nearest even, but in tensors that hold a number beyond its range,
+ * which stay as they are (anchors' infinity). (transfer full) */
+DeimCheckpoint *deim_checkpoint_narrow (DeimCheckpoint *checkpoint);
 void deim_checkpoint_free (DeimCheckpoint *checkpoint);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimCheckpoint, deim_checkpoint_free)
 
