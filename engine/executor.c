@@ -8,6 +8,7 @@
 #include "engine/graph/op.h"
 #include "engine/graph/passes.h"
 #include "engine/graph/plan.h"
+#include "engine/ops/op.h"
 
 /* -------------------------------------------------------------- dispatches */
 
@@ -392,6 +393,7 @@ deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboo
   if (optimise) {
     deim_graph_fold (graph);
     deim_graph_fuse (graph);
+    deim_graph_merge (graph, deim_op_find ("slice"));
   }
   return make (gpu, graph, half, NULL, NULL, 0, error);
 }

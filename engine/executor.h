@@ -3,7 +3,7 @@
  * executor.h - a graph made to run on a device: the one place where graph, ops
  * and gpu meet.
  *
- *     graph ─ fold ─ fuse ─► layouts ─► dispatches ─► arena plan ─► pipelines, weights     DeimExecutor (once)
+ *     graph ─ fold ─ fuse ─ merge ─► layouts ─► dispatches ─► arena plan ─► pipelines, weights   DeimExecutor (once)
  *                                                                    └► arena, commands     DeimRun (one a slot)
  *
  * A differentiated graph runs in two phases, each a command buffer of its own: what computes the outputs, and (nodes
@@ -27,7 +27,7 @@ typedef struct _DeimExecutor DeimExecutor;
 
 /*
  * Takes @graph, whose inputs and outputs are its DEIM_TENSOR_INPUT tensors and
- * those marked by deim_graph_mark_output(). @optimise: fold and fuse first
+ * those marked by deim_graph_mark_output(). @optimise: fold, fuse and merge first
  * (tests of single ops go without). Errors: those of the device, and
  * DEIM_ERROR_UNSUPPORTED for a graph that no kernel serves.
  */

@@ -4,6 +4,7 @@
 #include "engine/executor.h"
 #include "engine/graph/op.h"
 #include "engine/graph/passes.h"
+#include "engine/ops/op.h"
 #include "parity.h"
 
 #include <string.h>
@@ -42,6 +43,7 @@ fused_open (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, GError 
 {
   deim_graph_fold (graph);
   deim_graph_fuse (graph);
+  deim_graph_merge (graph, deim_op_find ("slice"));
   return reference_open (graph, wanted, n_wanted, error);
 }
 

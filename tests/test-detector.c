@@ -296,6 +296,30 @@ test_lost_device (void)
   g_assert_cmpuint (warnings, ==, 1); /* said once */
 }
 
+/* Each dispatch costs what it costs to start one, and often a barrier: a pass that fuses or merges less shows here. */
+static void
+test_dispatches (Fixture *f, gconstpointer data)
+{
+  static const struct {
+    const gchar *set, *arch;
+    guint most;
+  } networks[] = {
+    { "deimv2_atto_320x320_1", "deimv2_atto", 140 },
+    { "deim_dfine_n_320x320_1", "deim_dfine_n", 171 },
+    { "deim_r18_320x320_1", "deim_r18", 151 },
+  };
+  for (guint i = 0; i < G_N_ELEMENTS (networks); i++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (DeimModel) model = golden_model_new_of (networks[i].set, networks[i].arch);
+    g_autoptr (DeimDetector) detector = deim_detector_new (model, f->device, NULL, &error);
+    g_assert_no_error (error);
+    DeimDetectorStats stats;
+    deim_detector_get_stats (detector, &stats);
+    g_test_message ("%s: %u dispatches", networks[i].arch, stats.dispatches);
+    g_assert_cmpuint (stats.dispatches, <=, networks[i].most);
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -308,6 +332,7 @@ main (int argc, char **argv)
   ADD ("bad-frames", test_bad_frames);
   ADD ("options", test_options);
   ADD ("profile", test_profile);
+  ADD ("dispatches", test_dispatches);
   g_test_add_func ("/detector/lost-device", test_lost_device);
   return g_test_run ();
 }

@@ -36,7 +36,7 @@ conv_bn (DeimGraph *graph, GRand *rng, DeimTensor *x, gint out, gint k, gint gro
 
 /* Every pattern that the passes know, with a tap in the middle that must survive. */
 static DeimGraph *
-make_network (DeimTensor **ret_input, DeimTensor **ret_middle, DeimTensor **ret_end)
+make_network (DeimTensor **ret_input, DeimTensor **ret_middle, DeimTensor *ret_heads[2], DeimTensor **ret_end)
 {
   g_autoptr (GRand) rng = g_rand_new_with_seed (7);
   DeimGraph *g = deim_graph_new (NULL);
@@ -64,6 +64,13 @@ make_network (DeimTensor **ret_input, DeimTensor **ret_middle, DeimTensor **ret_
   DeimTensor *c = deim_clamp (g, deim_add (g, t, l), -3, 3);
   *ret_end = deim_layer_norm (g, deim_add (g, c, deim_act (g, c, DEIM_ACT_SIGMOID)),
                               weight (g, rng, 30, 1, 1, 0.5, 1.5), weight (g, rng, 30, 1, 1, -1, 1), 1e-5f);
+  /* two heads, of which one has no bias; a third one differs by its activation */
+  ret_heads[0] = deim_linear (g, c, weight (g, rng, 14, 30, 1, -0.2, 0.2), NULL);
+  ret_heads[1] = deim_linear (g, c, weight (g, rng, 9, 30, 1, -0.2, 0.2), weight (g, rng, 9, 1, 1, -1, 1));
+  DeimTensor *third = deim_act (g, deim_linear (g, c, weight (g, rng, 5, 30, 1, -0.2, 0.2), NULL), DEIM_ACT_RELU);
+  deim_graph_mark_output (g, ret_heads[0]);
+  deim_graph_mark_output (g, ret_heads[1]);
+  deim_graph_mark_output (g, third);
   deim_graph_mark_output (g, *ret_middle);
   deim_graph_mark_output (g, *ret_end);
   g_autoptr (GError) error = NULL;
@@ -92,22 +99,22 @@ static void
 test_passes_keep_values (void)
 {
   g_autoptr (GError) error = NULL;
-  DeimTensor *x, *middle, *end;
-  g_autoptr (DeimGraph) graph = make_network (&x, &middle, &end);
+  DeimTensor *x, *middle, *heads[2], *end;
+  g_autoptr (DeimGraph) graph = make_network (&x, &middle, heads, &end);
   g_autoptr (GRand) rng = g_rand_new_with_seed (8);
   gfloat picture[6 * 8 * 10];
   for (gsize i = 0; i < G_N_ELEMENTS (picture); i++)
     picture[i] = (gfloat) g_rand_double_range (rng, -2, 2);
   DeimFeed feed = { x, picture };
 
-  g_autoptr (DeimReferenceRun) before = NULL, folded = NULL, fused = NULL;
+  g_autoptr (DeimReferenceRun) before = NULL, folded = NULL, fused = NULL, merged = NULL;
   deim_reference_run (graph, &feed, 1, NULL, &before, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (count (graph, "batch_norm"), ==, 5);
 
   deim_graph_fold (graph);
   g_assert_cmpuint (count (graph, "batch_norm"), ==, 0);
-  g_assert_cmpuint (count (graph, "conv2d"), ==, 6); /* RepVGG's two are one; the linears count */
+  g_assert_cmpuint (count (graph, "conv2d"), ==, 9); /* RepVGG's two are one; the linears count */
   deim_reference_run (graph, &feed, 1, NULL, &folded, &error);
   g_assert_no_error (error);
   assert_close (deim_reference_get (folded, middle), deim_reference_get (before, middle), middle->shape);
@@ -121,6 +128,16 @@ test_passes_keep_values (void)
   g_assert_no_error (error);
   assert_close (deim_reference_get (fused, middle), deim_reference_get (before, middle), middle->shape);
   assert_close (deim_reference_get (fused, end), deim_reference_get (before, end), end->shape);
+
+  guint slices = count (graph, "slice");
+  deim_graph_merge (graph, deim_op_find ("slice"));
+  g_assert_cmpuint (count (graph, "conv2d"), ==, 8);
+  g_assert_cmpuint (count (graph, "slice"), ==, slices + 2);
+  deim_reference_run (graph, &feed, 1, NULL, &merged, &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < 2; i++)
+    assert_close (deim_reference_get (merged, heads[i]), deim_reference_get (before, heads[i]), heads[i]->shape);
+  assert_close (deim_reference_get (merged, end), deim_reference_get (before, end), end->shape);
 }
 
 /* ------------------------------------------------------------------ layouts */
@@ -129,8 +146,8 @@ static void
 test_segments (void)
 {
   g_autoptr (GError) error = NULL;
-  DeimTensor *x, *middle, *end;
-  g_autoptr (DeimGraph) graph = make_network (&x, &middle, &end);
+  DeimTensor *x, *middle, *heads[2], *end;
+  g_autoptr (DeimGraph) graph = make_network (&x, &middle, heads, &end);
   deim_graph_fold (graph);
   deim_graph_fuse (graph);
   g_autoptr (DeimLayouts) layouts = deim_layouts_new (graph, &error);

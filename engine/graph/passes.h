@@ -13,11 +13,15 @@
 void deim_graph_fold (DeimGraph *graph);
 
 /*
- * The one pass of training, before deim_graph_differentiate(): relu or silu, and a learnable affine block behind that, go
- * into the BatchNorm before them, whose gradient knows them. Of everything else gradients need what lies between.
+ * The one pass of training, before deim_graph_differentiate(): relu or silu, and a learnable affine block behind that,
+ * go into the BatchNorm before them, whose gradient knows them. Of everything else gradients need what lies between.
  */
 void deim_graph_fuse_training (DeimGraph *graph);
 
 /* Nodes: activation, learnable affine block and residual into the convolution before them; a residual into the norm
  * after it or the upsampling before it; slices that are joined again. Run deim_graph_fold() first. */
 void deim_graph_fuse (DeimGraph *graph);
+
+/* Nodes: convolutions of one input that differ in their weights alone become one, whose result is sliced. @slice: that
+ * operator. Run deim_graph_fuse() first: what was fused may differ, or no longer. */
+void deim_graph_merge (DeimGraph *graph, const DeimOp *slice);
