@@ -19,6 +19,8 @@ struct _DeimExecutor {
   gsize *tensor_offset;  /* by root id: in the arena, or in the weights for tensors with data */
   gsize *scratch_offset; /* in the arena */
 
+  DeimShare share;
+
   gsize *resident_offset; /* by tensor id: in the caller's buffer, or G_MAXSIZE; NULL: there are none */
   const DeimGpuBuffer *residents;
 

@@ -40,6 +40,7 @@ make_dispatches (DeimExecutor *self, GError **error)
                           .matrix_n = policy->matrix.n,
                           .matrix_k = policy->matrix.k };
   self->list = deim_dispatch_list_new (self->layouts, &device);
+  self->list->parts = MAX (self->share.count, 1);
   for (guint i = 0; i < deim_graph_get_n_nodes (self->graph); i++) {
     DeimNode *node = deim_graph_get_node (self->graph, i);
     if (!node->op->dispatch)
@@ -337,6 +338,8 @@ make_pipelines (DeimExecutor *self, GError **error)
   self->pipelines = g_new0 (const DeimPipeline *, MAX (n, 1));
   GThreadPool *pool = g_thread_pool_new (make_pipeline, &job, (gint) g_get_num_processors (), FALSE, NULL);
   for (guint i = 0; i < n; i++) {
+    if (deim_executor_dispatch (self, i)->gather)
+      continue;
     make_key (self, deim_executor_dispatch (self, i), &self->keys[i]);
     g_thread_pool_push (pool, GUINT_TO_POINTER (i + 1), NULL);
   }
@@ -361,9 +364,10 @@ deim_executor_alignment (DeimGpu *gpu)
 /* Takes @graph. */
 static DeimExecutor *
 make (DeimGpu *gpu, DeimGraph *graph, gboolean half, const DeimGpuBuffer *buffer, const DeimResident *residents,
-      guint n, GError **error)
+      guint n, const DeimShare *share, GError **error)
 {
   g_autoptr (DeimExecutor) self = g_new0 (DeimExecutor, 1);
+  self->share = *share;
   self->gpu = deim_gpu_ref (gpu);
   self->graph = graph;
   self->half = half;
@@ -395,14 +399,14 @@ deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboo
     deim_graph_fuse (graph);
     deim_graph_merge (graph, deim_op_find ("slice"));
   }
-  return make (gpu, graph, half, NULL, NULL, 0, error);
+  return make (gpu, graph, half, NULL, NULL, 0, &(DeimShare){ 0 }, error);
 }
 
 DeimExecutor *
 deim_executor_new_training (DeimGpu *gpu, DeimGraph *graph, const DeimGpuBuffer *buffer, const DeimResident *residents,
-                            guint n, GError **error)
+                            guint n, const DeimShare *share, GError **error)
 {
-  return make (gpu, graph, FALSE, buffer, residents, n, error);
+  return make (gpu, graph, FALSE, buffer, residents, n, share, error);
 }
 
 void

@@ -8,7 +8,8 @@
  *
  * A differentiated graph runs in two phases, each a command buffer of its own: what computes the outputs, and (nodes
  * that are `backward`) what computes gradients from the seeds, which come in between. Inputs are copied in at the
- * beginning of the phase that first reads them, outputs are copied out at the end of the phase that makes them.
+ * beginning of the phase that first reads them, outputs are copied out at the end of the phase that makes them. Where
+ * processes share a batch, a phase is cut where they put together what they have (deim_dispatch_gather()).
  *
  * Invariants:
  *  1. Everything a run needs is made by deim_run_new(); submitting allocates nothing.
@@ -21,6 +22,7 @@
 #include "engine/deim.h"
 #include "engine/gpu/gpu.h"
 #include "engine/graph/graph.h"
+#include "engine/share.h"
 
 /* Thread-safety: immutable after creation; any number of threads may make runs of it. */
 typedef struct _DeimExecutor DeimExecutor;
@@ -40,9 +42,11 @@ typedef struct {
   gsize offset; /* bytes, a multiple of deim_executor_alignment() */
 } DeimResident;
 
-/* For training: fp32, without passes, and with @n @residents in @buffer, which must live as long as runs do. */
+/* For training: fp32, without passes, and with @n @residents in @buffer, which must live as long as runs do. @share
+ * is copied. */
 DeimExecutor *deim_executor_new_training (DeimGpu *gpu, DeimGraph *graph, const DeimGpuBuffer *buffer,
-                                          const DeimResident *residents, guint n, GError **error);
+                                          const DeimResident *residents, guint n, const DeimShare *share,
+                                          GError **error);
 /* What offsets of residents are multiples of. */
 gsize deim_executor_alignment (DeimGpu *gpu);
 void deim_executor_free (DeimExecutor *executor);
@@ -83,7 +87,7 @@ void deim_run_read (DeimRun *run, const DeimTensor *tensor, gpointer dense);
 void deim_run_read_entry (DeimRun *run, const DeimTensor *tensor, guint entry, gpointer dense);
 /* Milliseconds of every dispatch of the last finished run; FALSE where not measured. */
 gboolean deim_run_get_times (DeimRun *run, gdouble *ret_ms);
-/* Submits all of it and waits. */
+/* Submits all of it and waits. Not of what processes share. */
 gboolean deim_run_execute (DeimRun *run, GError **error);
 /* Phase 0 or, of a differentiated graph, 1. */
 gboolean deim_run_execute_phase (DeimRun *run, guint phase, GError **error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * run.c - one arena of a network, with a prerecorded command buffer for each number of pictures it may compute, or, of
- * a differentiated graph, for each of its two phases.
+ * a differentiated graph, for each piece of its two phases.
  */
 #include <string.h>
 
@@ -16,13 +16,21 @@ typedef struct {
   guint phase;
 } Transfer;
 
+/* Dispatches between two points where processes that share a batch wait for each other. */
+typedef struct {
+  guint phase, first, n;
+  const DeimDispatch *before, *after; /* the gathers that it begins and ends with; NULL: the phase */
+} Piece;
+
 struct _DeimRun {
   DeimExecutor *executor;
   DeimRunFlags flags;
   DeimGpuBuffer arena, upload, readback;
   GArray *inputs, *outputs; /* of Transfer */
-  guint batch, n_phases;
-  GPtrArray *recordings;  /* of DeimCommands: for 1 .. batch entries, or for all of them, of each phase */
+  DeimGpuBuffer own, all;   /* what is gathered, of this process and of all; only where there are others */
+  guint batch;
+  GArray *pieces;         /* of Piece, in order */
+  GPtrArray *recordings;  /* of DeimCommands: for 1 .. batch entries, or for all of them, of each piece */
   DeimCommands *commands; /* the one at hand */
 };
 
@@ -111,24 +119,60 @@ get_groups (const DeimRun *self, const DeimDispatch *d, guint entries, guint32 r
   return TRUE;
 }
 
-static guint
-first_dispatch (const DeimRun *self, guint phase)
+static const Piece *
+get_piece (const DeimRun *self, guint index)
 {
-  return phase == 0 ? 0 : deim_executor_first_phase (self->executor);
+  return &g_array_index (self->pieces, Piece, index);
 }
 
-static guint
-count_dispatches (const DeimRun *self, guint phase)
+static void
+cut_phase (DeimRun *self, guint phase, guint first, guint end)
 {
-  guint end = phase + 1 < self->n_phases ? first_dispatch (self, phase + 1) : self->executor->list->dispatches->len;
-  return end - first_dispatch (self, phase);
+  Piece piece = { .phase = phase, .first = first };
+  for (guint i = first; i < end; i++) {
+    const DeimDispatch *d = deim_executor_dispatch (self->executor, i);
+    if (!d->gather)
+      continue;
+    piece.n = i - piece.first;
+    piece.after = d;
+    g_array_append_val (self->pieces, piece);
+    piece = (Piece){ .phase = phase, .first = i + 1, .before = d };
+  }
+  piece.n = end - piece.first;
+  g_array_append_val (self->pieces, piece);
+}
+
+static void
+cut (DeimRun *self)
+{
+  guint first = deim_executor_first_phase (self->executor), n = self->executor->list->dispatches->len;
+  cut_phase (self, 0, 0, first);
+  if (first < n)
+    cut_phase (self, 1, first, n);
+}
+
+/* Bytes that a gather takes of each process. */
+static gsize
+gather_bytes (const DeimRun *self, const DeimDispatch *gather)
+{
+  return g_array_index (self->executor->list->scratch, DeimScratch, gather->bind[0].scratch).bytes;
+}
+
+static gsize
+most_gathered (const DeimRun *self)
+{
+  gsize most = 0;
+  for (guint i = 0; i < self->pieces->len; i++)
+    if (get_piece (self, i)->after)
+      most = MAX (most, gather_bytes (self, get_piece (self, i)->after));
+  return most;
 }
 
 static gboolean
-record_dispatches (DeimRun *self, guint phase, guint entries, GError **error)
+record_dispatches (DeimRun *self, const Piece *piece, guint entries, GError **error)
 {
   DeimExecutor *executor = self->executor;
-  guint first = first_dispatch (self, phase), n = count_dispatches (self, phase);
+  guint first = piece->first, n = piece->n;
   gboolean timestamps = (self->flags & DEIM_RUN_TIMESTAMPS) != 0;
   g_autoptr (GArray) accesses = g_array_new (FALSE, FALSE, sizeof (Access));
   g_autoptr (GArray) mine = g_array_new (FALSE, FALSE, sizeof (Access));
@@ -168,29 +212,23 @@ record_dispatches (DeimRun *self, guint phase, guint entries, GError **error)
   return TRUE;
 }
 
-static gboolean
-record (DeimRun *self, guint phase, guint entries, GError **error)
+static void
+copy_inputs (DeimRun *self, guint phase)
 {
-  DeimExecutor *executor = self->executor;
-  if (!deim_commands_begin (self->commands, error))
-    return FALSE;
-  if ((self->flags & DEIM_RUN_POISON) && phase == 0) {
-    deim_commands_fill (self->commands, self->arena.buffer, 0, self->arena.size,
-                        0x7fc07fc0); /* NaN as float and half */
-    deim_commands_barrier (self->commands, FALSE);
+  const DeimExecutor *executor = self->executor;
+  for (guint i = 0; i < self->inputs->len; i++) {
+    const Transfer *t = &g_array_index (self->inputs, Transfer, i);
+    if (t->phase == phase)
+      deim_commands_copy (self->commands, self->upload.buffer, t->offset, self->arena.buffer,
+                          executor->tensor_offset[t->tensor->id], deim_executor_root_bytes (executor, t->tensor));
   }
-  if (self->flags & DEIM_RUN_HOST_INPUTS) {
-    for (guint i = 0; i < self->inputs->len; i++) {
-      const Transfer *t = &g_array_index (self->inputs, Transfer, i);
-      if (t->phase == phase)
-        deim_commands_copy (self->commands, self->upload.buffer, t->offset, self->arena.buffer,
-                            executor->tensor_offset[t->tensor->id], deim_executor_root_bytes (executor, t->tensor));
-    }
-    deim_commands_barrier (self->commands, FALSE);
-  }
-  if (!record_dispatches (self, phase, entries, error))
-    return FALSE;
   deim_commands_barrier (self->commands, FALSE);
+}
+
+static void
+copy_outputs (DeimRun *self, guint phase)
+{
+  const DeimExecutor *executor = self->executor;
   for (guint i = 0; i < self->outputs->len; i++) {
     const Transfer *t = &g_array_index (self->outputs, Transfer, i);
     const DeimTensor *root = deim_layouts_get (executor->layouts, t->tensor)->root;
@@ -198,6 +236,44 @@ record (DeimRun *self, guint phase, guint entries, GError **error)
       deim_commands_copy (self->commands, self->arena.buffer, executor->tensor_offset[root->id], self->readback.buffer,
                           t->offset, deim_executor_root_bytes (executor, root));
   }
+}
+
+/* What @gather leads to, from the host; what it takes, to the host. */
+static void
+copy_gathered (DeimRun *self, const DeimDispatch *gather, gboolean to_host)
+{
+  gsize bytes = gather_bytes (self, gather), *offsets = self->executor->scratch_offset;
+  if (to_host) {
+    deim_commands_copy (self->commands, self->arena.buffer, offsets[gather->bind[0].scratch], self->own.buffer, 0,
+                        bytes);
+    return;
+  }
+  deim_commands_copy (self->commands, self->all.buffer, 0, self->arena.buffer, offsets[gather->bind[1].scratch],
+                      bytes * self->executor->share.count);
+  deim_commands_barrier (self->commands, FALSE);
+}
+
+static gboolean
+record (DeimRun *self, const Piece *piece, guint entries, GError **error)
+{
+  if (!deim_commands_begin (self->commands, error))
+    return FALSE;
+  if ((self->flags & DEIM_RUN_POISON) && piece == get_piece (self, 0)) {
+    deim_commands_fill (self->commands, self->arena.buffer, 0, self->arena.size,
+                        0x7fc07fc0); /* NaN as float and half */
+    deim_commands_barrier (self->commands, FALSE);
+  }
+  if (piece->before)
+    copy_gathered (self, piece->before, FALSE);
+  else if (self->flags & DEIM_RUN_HOST_INPUTS)
+    copy_inputs (self, piece->phase);
+  if (!record_dispatches (self, piece, entries, error))
+    return FALSE;
+  deim_commands_barrier (self->commands, FALSE);
+  if (piece->after)
+    copy_gathered (self, piece->after, TRUE);
+  else
+    copy_outputs (self, piece->phase);
   deim_commands_barrier (self->commands, TRUE);
   return deim_commands_end (self->commands, error);
 }
@@ -222,14 +298,14 @@ list_transfers (DeimRun *self, GArray *transfers, gboolean outputs)
 }
 
 static gboolean
-add_recording (DeimRun *self, guint phase, guint entries, GError **error)
+add_recording (DeimRun *self, const Piece *piece, guint entries, GError **error)
 {
-  guint n = count_dispatches (self, phase);
-  self->commands = deim_commands_new (self->executor->gpu, n, self->flags & DEIM_RUN_TIMESTAMPS ? n + 1 : 0, error);
+  self->commands =
+      deim_commands_new (self->executor->gpu, piece->n, self->flags & DEIM_RUN_TIMESTAMPS ? piece->n + 1 : 0, error);
   if (!self->commands)
     return FALSE;
   g_ptr_array_add (self->recordings, self->commands);
-  return record (self, phase, entries, error);
+  return record (self, piece, entries, error);
 }
 
 static gboolean
@@ -239,13 +315,13 @@ make_recordings (DeimRun *self, GError **error)
   for (guint i = 0; i < self->inputs->len; i++)
     self->batch = MAX (self->batch, (guint) g_array_index (self->inputs, Transfer, i).tensor->shape.n);
   if (!(self->flags & DEIM_RUN_PARTIAL)) {
-    for (guint phase = 0; phase < self->n_phases; phase++)
-      if (!add_recording (self, phase, self->batch, error))
+    for (guint i = 0; i < self->pieces->len; i++)
+      if (!add_recording (self, get_piece (self, i), self->batch, error))
         return FALSE;
     return TRUE;
   }
   for (guint entries = 1; entries <= self->batch; entries++)
-    if (!add_recording (self, 0, entries, error))
+    if (!add_recording (self, get_piece (self, 0), entries, error))
       return FALSE;
   return TRUE;
 }
@@ -257,17 +333,21 @@ deim_run_new (DeimExecutor *executor, DeimRunFlags flags, GError **error)
   DeimGpu *gpu = executor->gpu;
   self->executor = executor;
   self->flags = flags;
-  self->n_phases = deim_executor_first_phase (executor) < executor->list->dispatches->len ? 2 : 1;
+  self->pieces = g_array_new (FALSE, FALSE, sizeof (Piece));
+  cut (self);
   self->recordings = g_ptr_array_new_with_free_func ((GDestroyNotify) deim_commands_free);
   self->inputs = g_array_new (FALSE, FALSE, sizeof (Transfer));
   self->outputs = g_array_new (FALSE, FALSE, sizeof (Transfer));
   gsize in_bytes = list_transfers (self, self->inputs, FALSE);
   gsize out_bytes = list_transfers (self, self->outputs, TRUE);
-  gsize least = executor->alignment;
+  gsize least = executor->alignment, gathered = most_gathered (self);
   if (!deim_gpu_buffer_init (&self->arena, gpu, DEIM_MEMORY_DEVICE, MAX (executor->arena_bytes, least), error) ||
       ((flags & DEIM_RUN_HOST_INPUTS) &&
        !deim_gpu_buffer_init (&self->upload, gpu, DEIM_MEMORY_UPLOAD, MAX (in_bytes, least), error)) ||
       !deim_gpu_buffer_init (&self->readback, gpu, DEIM_MEMORY_READBACK, MAX (out_bytes, least), error) ||
+      (gathered &&
+       (!deim_gpu_buffer_init (&self->own, gpu, DEIM_MEMORY_READBACK, gathered, error) ||
+        !deim_gpu_buffer_init (&self->all, gpu, DEIM_MEMORY_UPLOAD, gathered * executor->share.count, error))) ||
       !make_recordings (self, error))
     return NULL;
   return g_steal_pointer (&self);
@@ -282,6 +362,9 @@ deim_run_free (DeimRun *self)
   deim_gpu_buffer_finish (&self->arena, self->executor->gpu);
   deim_gpu_buffer_finish (&self->upload, self->executor->gpu);
   deim_gpu_buffer_finish (&self->readback, self->executor->gpu);
+  deim_gpu_buffer_finish (&self->own, self->executor->gpu);
+  deim_gpu_buffer_finish (&self->all, self->executor->gpu);
+  g_array_unref (self->pieces);
   g_array_unref (self->inputs);
   g_array_unref (self->outputs);
   g_free (self);
@@ -371,11 +454,13 @@ deim_run_get_times (DeimRun *self, gdouble *ret_ms)
 {
   if (!(self->flags & DEIM_RUN_TIMESTAMPS))
     return FALSE;
-  if (self->n_phases == 1)
-    return get_times (self->commands, count_dispatches (self, 0), ret_ms);
-  for (guint phase = 0; phase < self->n_phases; phase++)
-    if (!get_times (g_ptr_array_index (self->recordings, phase), count_dispatches (self, phase),
-                    ret_ms + first_dispatch (self, phase)))
+  for (guint i = 0; i < self->executor->list->dispatches->len; i++)
+    ret_ms[i] = 0; /* of gathers */
+  if (self->flags & DEIM_RUN_PARTIAL)
+    return get_times (self->commands, get_piece (self, 0)->n, ret_ms);
+  for (guint i = 0; i < self->pieces->len; i++)
+    if (!get_times (g_ptr_array_index (self->recordings, i), get_piece (self, i)->n,
+                    ret_ms + get_piece (self, i)->first))
       return FALSE;
   return TRUE;
 }
@@ -392,14 +477,24 @@ gboolean
 deim_run_execute (DeimRun *self, GError **error)
 {
   DeimCommands *commands = deim_run_get_commands (self, self->batch);
-  if (self->n_phases == 1)
+  if (self->flags & DEIM_RUN_PARTIAL)
     return submit (self, &commands, 1, error);
-  return submit (self, (DeimCommands *const *) self->recordings->pdata, self->n_phases, error);
+  return submit (self, (DeimCommands *const *) self->recordings->pdata, self->recordings->len, error);
 }
 
 gboolean
 deim_run_execute_phase (DeimRun *self, guint phase, GError **error)
 {
-  g_return_val_if_fail (phase < self->n_phases && !(self->flags & DEIM_RUN_PARTIAL), FALSE);
-  return submit (self, (DeimCommands *const *) &self->recordings->pdata[phase], 1, error);
+  const DeimShare *share = &self->executor->share;
+  g_return_val_if_fail (!(self->flags & DEIM_RUN_PARTIAL), FALSE);
+  for (guint i = 0; i < self->pieces->len; i++) {
+    const Piece *piece = get_piece (self, i);
+    if (piece->phase != phase)
+      continue;
+    if (!submit (self, (DeimCommands *const *) &self->recordings->pdata[i], 1, error))
+      return FALSE;
+    if (piece->after)
+      share->gather (self->own.map, gather_bytes (self, piece->after), self->all.map, share->data);
+  }
+  return TRUE;
 }

@@ -45,7 +45,8 @@ struct _DeimTrainingSession {
   GHashTable *by_name;
   Output outputs[MAX_OUTPUTS];
   guint n_outputs;
-  gsize count; /* floats of a vector */
+  gsize count;   /* floats of a vector, */
+  gsize trained; /* of which trained parameters, the first ones */
   DeimGpuBuffer state;
   DeimExecutor *executor;
   DeimRun *run;
@@ -158,6 +159,8 @@ lay_out (DeimTrainingSession *self, GArray *ranges)
     DeimUpdateRange range = { first, at - first, class == classes - 2 ? DEIM_RUNNING_AVERAGES : class };
     if (range.count && class < classes - 1)
       g_array_append_val (ranges, range);
+    if (class < classes - 2)
+      self->trained = at;
   }
   self->count = at;
 }
@@ -280,8 +283,9 @@ prepare (DeimTrainingSession *self, DeimGraph *graph, const DeimTrainingOptions 
   g_autoptr (GArray) residents = list_residents (self);
   if (!deim_gpu_buffer_init (&self->state, self->gpu, DEIM_MEMORY_DEVICE, 2 * self->count * 4, error))
     return FALSE;
-  self->executor = deim_executor_new_training (self->gpu, g_steal_pointer (&owned), &self->state,
-                                               (DeimResident *) residents->data, residents->len, error);
+  self->executor =
+      deim_executor_new_training (self->gpu, g_steal_pointer (&owned), &self->state, (DeimResident *) residents->data,
+                                  residents->len, &options->share, error);
   if (!self->executor)
     return FALSE;
   DeimRunFlags flags = DEIM_RUN_HOST_INPUTS | (options->timestamps ? DEIM_RUN_TIMESTAMPS : 0);
@@ -444,19 +448,19 @@ deim_training_set_state (DeimTrainingSession *self, guint index, DeimState state
 gsize
 deim_training_get_gradient_size (const DeimTrainingSession *self)
 {
-  return self->count;
+  return self->trained;
 }
 
 gboolean
 deim_training_get_gradients (DeimTrainingSession *self, gfloat *ret_values, GError **error)
 {
-  return deim_gpu_buffer_download (&self->state, self->gpu, self->count * 4, ret_values, self->count * 4, error);
+  return deim_gpu_buffer_download (&self->state, self->gpu, self->count * 4, ret_values, self->trained * 4, error);
 }
 
 gboolean
 deim_training_set_gradients (DeimTrainingSession *self, const gfloat *values, GError **error)
 {
-  return deim_gpu_buffer_upload (&self->state, self->gpu, self->count * 4, values, self->count * 4, error);
+  return deim_gpu_buffer_upload (&self->state, self->gpu, self->count * 4, values, self->trained * 4, error);
 }
 
 /* --------------------------------------------------------------- for people */
@@ -481,7 +485,7 @@ deim_training_find_bad (DeimTrainingSession *self, GError **error)
       return g_strdup (tensor->name ? tensor->name : tensor->producer->name);
   }
   g_autofree gfloat *gradients = g_new (gfloat, self->count);
-  if (!deim_training_get_gradients (self, gradients, error))
+  if (!deim_gpu_buffer_download (&self->state, self->gpu, self->count * 4, gradients, self->count * 4, error))
     return NULL;
   for (guint i = self->parameters->len; i-- > 0;) { /* gradients come from the end */
     const Parameter *p = get (self, i);

@@ -20,6 +20,7 @@
 
 #include "engine/deim.h"
 #include "engine/models/network.h"
+#include "engine/share.h"
 #include "engine/update.h"
 
 typedef struct _DeimTrainingSession DeimTrainingSession;
@@ -32,7 +33,10 @@ typedef struct {
   gint (*group) (const gchar *name, gpointer data);
   gpointer group_data;
   gboolean freeze_norms; /* BatchNorm goes by its running averages and stays as it is */
-  gboolean timestamps;   /* measure dispatches, for deim_training_get_profile() */
+  /* The processes that share a batch, of which this session has @batch pictures: BatchNorm takes the statistics of all
+   * of them, so each must run the same phases. Gradients have to be summed by the caller. */
+  DeimShare share;
+  gboolean timestamps; /* measure dispatches, for deim_training_get_profile() */
 } DeimTrainingOptions;
 
 /*
@@ -104,7 +108,8 @@ gboolean deim_training_set_state (DeimTrainingSession *session, guint index, Dei
                                   GError **error);
 
 /* All gradients as one vector, in an order of its own but the same for every session of the same network and groups:
- * for a sum over machines between backward and update. With the batch's statistics at its end. */
+ * for a sum over processes between backward and update. The batch's statistics are not in it, being those of the whole
+ * batch already. */
 gsize deim_training_get_gradient_size (const DeimTrainingSession *session);
 gboolean deim_training_get_gradients (DeimTrainingSession *session, gfloat *ret_values, GError **error);
 gboolean deim_training_set_gradients (DeimTrainingSession *session, const gfloat *values, GError **error);

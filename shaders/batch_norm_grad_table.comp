@@ -22,7 +22,8 @@ WRITE_RAW (5, db)
 
 layout (push_constant) uniform Push {
   int blocks, channels, count;
-  float total; /* batch * positions */
+  float total; /* batch * positions, of all processes */
+  float share; /* of the gradients that this process gives out */
 };
 
 void
@@ -47,8 +48,8 @@ main ()
   ivec4 c = ivec4 (m (block));
   [[unroll]] for (int l = 0; l < 4; l++)
     if (c[l] >= 0) {
-      dw[c[l]] = floatBitsToUint (product[l]);
-      db[c[l]] = floatBitsToUint (sum[l]);
+      dw[c[l]] = floatBitsToUint (product[l] * share);
+      db[c[l]] = floatBitsToUint (sum[l] * share);
     }
   if (block == 0) {
     FINISH (dw, channels);

@@ -21,7 +21,7 @@ WRITE (6, y)
 
 layout (push_constant) uniform Push {
   int blocks, lab;
-  float total; /* batch * positions */
+  float total; /* batch * positions, of all processes */
   float eps;
 };
 

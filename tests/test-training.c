@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * test-training.c - the session of engine/training.h: the optimiser against the formulas of torch.optim.AdamW and
- * clip_grad_norm_, parameters under their names, gradients that are no numbers, and a network that learns two pictures
- * by heart.
+ * clip_grad_norm_, parameters under their names, gradients that are no numbers, a batch that processes share, and a
+ * network that learns two pictures by heart.
  */
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "engine/graph/op.h"
@@ -26,41 +27,56 @@ group_of (const gchar *name, gpointer data)
   return g_str_has_prefix (name, "backbone.") ? 1 : 0;
 }
 
+/* With pictures @first to @first + @batch - 1 of two. @share: (nullable) */
 static DeimTrainingSession *
-new_session (void)
+new_part (guint first, guint batch, const DeimShare *share)
 {
   g_autoptr (GError) error = NULL;
   DeimStateDict dict = golden_params_dict (atto->params);
   DeimTrainingOptions options = {
-    .batch = 2, .height = SIDE, .width = SIDE, .denoising = DENOISING, .group = group_of
+    .batch = batch, .height = SIDE, .width = SIDE, .denoising = DENOISING, .group = group_of
   };
+  if (share)
+    options.share = *share;
   DeimTrainingSession *session = deim_training_new (device, &arch, &dict.values, &options, &error);
   g_assert_no_error (error);
   const DeimTrainingOutputs *io = deim_training_get_io (session);
-  g_autofree gfloat *first = golden_image ("noise", 1, SIDE, SIDE), *second = golden_image ("smooth", 2, SIDE, SIDE);
+  g_autofree gfloat *noise = golden_image ("noise", 1, SIDE, SIDE), *smooth = golden_image ("smooth", 2, SIDE, SIDE);
   gsize size = 3 * SIDE * SIDE;
   g_autofree gfloat *pictures = g_new (gfloat, 2 * size);
-  memcpy (pictures, first, size * sizeof (gfloat));
-  memcpy (pictures + size, second, size * sizeof (gfloat));
-  deim_training_write (session, io->input, pictures);
+  memcpy (pictures, noise, size * sizeof (gfloat));
+  memcpy (pictures + size, smooth, size * sizeof (gfloat));
+  deim_training_write (session, io->input, pictures + first * size);
   return session;
 }
 
-/* Random numbers as the gradient of every output. */
+static DeimTrainingSession *
+new_session (void)
+{
+  return new_part (0, 2, NULL);
+}
+
+/* Random numbers as the gradient of every output, those of two pictures: @session has @first and what follows. */
 static void
-write_seeds (DeimTrainingSession *session, GRand *rng)
+write_part_of_seeds (DeimTrainingSession *session, guint first, GRand *rng)
 {
   const DeimTrainingOutputs *io = deim_training_get_io (session);
   for (gint i = 0; i < io->n_layers; i++) {
     const DeimTensor *outputs[] = { io->layers[i].logits, io->layers[i].boxes, io->layers[i].corners };
     for (guint k = 0; k < G_N_ELEMENTS (outputs); k++) {
-      gsize n = deim_shape_size (outputs[k]->shape);
-      g_autofree gfloat *seed = g_new (gfloat, n);
-      for (gsize j = 0; j < n; j++)
+      gsize picture = deim_shape_size (outputs[k]->shape) / (gsize) outputs[k]->shape.n;
+      g_autofree gfloat *seed = g_new (gfloat, 2 * picture);
+      for (gsize j = 0; j < 2 * picture; j++)
         seed[j] = (gfloat) g_rand_double_range (rng, -1, 1);
-      deim_training_write_seed (session, outputs[k], seed);
+      deim_training_write_seed (session, outputs[k], seed + first * picture);
     }
   }
+}
+
+static void
+write_seeds (DeimTrainingSession *session, GRand *rng)
+{
+  write_part_of_seeds (session, 0, rng);
 }
 
 static gfloat *
@@ -354,6 +370,105 @@ test_deterministic (void)
   g_free (gradients[1]);
 }
 
+/* ---------------------------------------------------------- a batch in parts */
+
+/* Two threads that stand for processes with one picture each. */
+typedef struct {
+  pthread_barrier_t barrier;
+  gconstpointer own[2];
+  guint gathers;
+} Meeting;
+
+typedef struct {
+  Meeting *meeting;
+  guint index;
+  DeimTrainingSession *session;
+} Participant;
+
+static void
+gather (gconstpointer own, gsize bytes, gpointer ret_all, gpointer data)
+{
+  Participant *me = data;
+  me->meeting->own[me->index] = own;
+  pthread_barrier_wait (&me->meeting->barrier);
+  for (guint i = 0; i < 2; i++)
+    memcpy ((guint8 *) ret_all + i * bytes, me->meeting->own[i], bytes);
+  if (me->index == 0)
+    me->meeting->gathers++;
+  pthread_barrier_wait (&me->meeting->barrier);
+}
+
+static gpointer
+participate (gpointer data)
+{
+  Participant *me = data;
+  g_autoptr (GRand) rng = g_rand_new_with_seed (7);
+  const DeimShare share = { 2, gather, me };
+  me->session = new_part (me->index, 1, &share);
+  write_part_of_seeds (me->session, me->index, rng);
+  forward_backward (me->session);
+  return NULL;
+}
+
+/* How far the parts' gradients are from adding up to those of @whole, and the squares of both, added to sums. */
+static void
+compare_gradients (DeimTrainingSession *whole, const Participant *parts, guint index, gdouble *error, gdouble *square)
+{
+  const DeimParameter *p = deim_training_get_parameter (whole, index);
+  g_autofree gfloat *all = get_state (whole, index, DEIM_STATE_GRADIENT);
+  g_autofree gfloat *first = get_state (parts[0].session, index, DEIM_STATE_GRADIENT);
+  g_autofree gfloat *second = get_state (parts[1].session, index, DEIM_STATE_GRADIENT);
+  gdouble largest = 0, worst = 0;
+
+  if (p->kind == DEIM_PARAMETER_RUNNING) { /* statistics */
+    g_assert_cmpmem (first, p->size * sizeof (gfloat), second, p->size * sizeof (gfloat));
+    g_assert_cmpmem (first, p->size * sizeof (gfloat), all, p->size * sizeof (gfloat));
+    return;
+  }
+  for (gsize k = 0; k < p->size; k++) {
+    gdouble d = (gdouble) first[k] + second[k] - all[k];
+    *error += d * d;
+    *square += (gdouble) all[k] * all[k];
+    largest = MAX (largest, fabs ((gdouble) all[k]));
+    worst = MAX (worst, fabs (d));
+  }
+  /* What shifts the input of a norm has no gradient but for rounding. */
+  if (worst > 1e-4 * largest + 1e-3)
+    g_error ("gradient of %s: off by %g of %g", p->name, worst, largest);
+}
+
+/*
+ * Gradients of the parts add up to those of the batch, and each part has the statistics of the whole, to the bit. What
+ * is left is rounding: the sums behind a parameter's gradient are cut elsewhere.
+ */
+static void
+test_shared_batch (void)
+{
+  g_autoptr (GRand) rng = g_rand_new_with_seed (7);
+  g_autoptr (DeimTrainingSession) whole = new_session ();
+  Meeting meeting = { .gathers = 0 };
+  Participant parts[2] = { { &meeting, 0 }, { &meeting, 1 } };
+  GThread *threads[2];
+  gdouble error = 0, square = 0;
+
+  pthread_barrier_init (&meeting.barrier, NULL, 2);
+  for (guint i = 0; i < 2; i++)
+    threads[i] = g_thread_new ("part", participate, &parts[i]);
+  for (guint i = 0; i < 2; i++)
+    g_thread_join (threads[i]);
+  pthread_barrier_destroy (&meeting.barrier);
+  write_seeds (whole, rng);
+  forward_backward (whole);
+  g_assert_cmpuint (meeting.gathers, >, 60); /* forward and backward of each norm */
+  for (guint i = 0; i < deim_training_get_n_parameters (whole); i++)
+    if (deim_training_get_parameter (whole, i)->kind != DEIM_PARAMETER_FIXED)
+      compare_gradients (whole, parts, i, &error, &square);
+  g_test_message ("norm of the gradient %g, of the error %g; %u gathers", sqrt (square), sqrt (error), meeting.gathers);
+  g_assert_cmpfloat (sqrt (error), <, 1e-6 * sqrt (square));
+  for (guint i = 0; i < 2; i++)
+    deim_training_free (parts[i].session);
+}
+
 /* ------------------------------------------------------------------ learning */
 
 /*
@@ -440,6 +555,7 @@ main (int argc, char **argv)
   g_test_add_func ("/training/errors", test_errors);
   g_test_add_func ("/training/not-finite", test_not_finite);
   g_test_add_func ("/training/deterministic", test_deterministic);
+  g_test_add_func ("/training/shared-batch", test_shared_batch);
   g_test_add_func ("/training/learns", test_learns);
   int status = g_test_run ();
   golden_set_free (atto);

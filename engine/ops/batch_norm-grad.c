@@ -9,6 +9,9 @@
  *   da = dy * scale * act'          dbias = sum da      dweight = sum da * z      over n, h, w; N of them
  *   dx = weight / deviation * (da - dbias / N - z * dweight / N)
  *   dscale = sum dy * a             dshift = sum dy     over everything
+ *
+ * Of processes that share a batch, each has sums over all of it for dx, and gives an equal share of them out as dweight
+ * and dbias, so that these add up like all other gradients.
  */
 #include "engine/graph/differentiate.h"
 #include "engine/ops/channel_sums.h"
@@ -83,6 +86,13 @@ batch_norm_grad_channels (const DeimNode *node, DeimChannelSolver *solver)
   deim_channels_same (solver, node->in[1], node->out[0]);
 }
 
+/* Numbers that a channel has in the whole batch. */
+static gfloat
+count_all (const DeimTensor *x, const DeimDispatchList *list)
+{
+  return (gfloat) x->shape.n * (gfloat) (x->shape.h * x->shape.w) * (gfloat) list->parts;
+}
+
 /* What the forward pass did to each channel: [blocks][5] vec4 (shaders/batch_norm_state.comp). */
 static gint
 dispatch_state (const DeimNode *node, DeimDispatchList *list)
@@ -98,7 +108,7 @@ dispatch_state (const DeimNode *node, DeimDispatchList *list)
   deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, state);
   deim_dispatch_push_int (d, blocks);
   deim_dispatch_push_int (d, scale != NULL);
-  deim_dispatch_push_float (d, (gfloat) x->shape.n * (gfloat) (x->shape.h * x->shape.w));
+  deim_dispatch_push_float (d, count_all (x, list));
   deim_dispatch_push_float (d, node->attrs.norm.eps);
   d->groups[0] = ((guint) blocks + d->local_size - 1) / d->local_size;
   return state;
@@ -141,7 +151,8 @@ dispatch_table (const DeimNode *node, DeimDispatchList *list, gint state, const 
   deim_dispatch_push_int (d, blocks);
   deim_dispatch_push_int (d, x->shape.c);
   deim_dispatch_push_int (d, partials->count);
-  deim_dispatch_push_float (d, (gfloat) x->shape.n * (gfloat) (x->shape.h * x->shape.w));
+  deim_dispatch_push_float (d, count_all (x, list));
+  deim_dispatch_push_float (d, 1 / (gfloat) list->parts);
   d->groups[0] = ((guint) blocks + d->local_size - 1) / d->local_size;
   return table;
 }
@@ -153,10 +164,10 @@ batch_norm_grad_dispatch (const DeimNode *node, DeimDispatchList *list, GError *
   DeimExtent extent = deim_dispatch_extent (list, x);
   const gint per_lane = 4;
   gint state = dispatch_state (node, list);
-  DeimPartials partials = dispatch_sums (node, list, state);
-  gint table = dispatch_table (node, list, state, &partials);
+  DeimPartials own = dispatch_sums (node, list, state), all = deim_dispatch_gather_partials (list, &own);
+  gint table = dispatch_table (node, list, state, &all);
   if (node->in[6])
-    deim_dispatch_channel_totals (list, &partials, 2, x, node->out[3], node->out[4]);
+    deim_dispatch_channel_totals (list, &own, 2, x, node->out[3], node->out[4]);
 
   DeimDispatch *d = deim_dispatch_append (list, "batch_norm_grad");
   deim_dispatch_bind (d, DEIM_BIND_READ, dy);

@@ -5,8 +5,9 @@
  *
  * Operands: x [n, c, h, w], then weight, bias, mean, var, each [c]. With the batch's statistics mean and var are not
  * read, and out[1] and out[2] are the batch's, plain [c]; the variance is the unbiased one, which the running average
- * takes (torch: running += momentum * (batch - running)), while x is divided by the root of the biased one. An
- * activation may follow (attrs.norm.act), and a learnable affine block: in[5] and in[6], scale and bias [1], or NULL.
+ * takes (torch: running += momentum * (batch - running)), while x is divided by the root of the biased one. Where
+ * processes share a batch, these are of all of it. An activation may follow (attrs.norm.act), and a learnable affine
+ * block: in[5] and in[6], scale and bias [1], or NULL.
  */
 #include "engine/graph/differentiate.h"
 #include "engine/ops/channel_sums.h"
@@ -70,7 +71,8 @@ dispatch_batch_table (const DeimNode *node, DeimDispatchList *list)
 {
   DeimTensor *x = node->in[0];
   DeimExtent extent = deim_dispatch_extent (list, x);
-  DeimPartials partials = deim_dispatch_channel_sums (list, &(DeimSums){ .mode = DEIM_SUMS_MOMENTS, .g = x });
+  DeimPartials own = deim_dispatch_channel_sums (list, &(DeimSums){ .mode = DEIM_SUMS_MOMENTS, .g = x });
+  DeimPartials partials = deim_dispatch_gather_partials (list, &own);
   gint map = deim_dispatch_add_channel_map (list, x);
   gint table = deim_dispatch_add_scratch (list, (gsize) extent.blocks * 32);
   DeimDispatch *d = deim_dispatch_append (list, "batch_norm_table");

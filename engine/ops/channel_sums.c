@@ -22,6 +22,15 @@ deim_dispatch_partials (DeimDispatchList *list, const DeimTensor *like, gint ter
   return partials;
 }
 
+DeimPartials
+deim_dispatch_gather_partials (DeimDispatchList *list, const DeimPartials *own)
+{
+  DeimPartials all = *own;
+  all.scratch = deim_dispatch_gather (list, own->scratch);
+  all.count *= (gint) list->parts;
+  return all;
+}
+
 void
 deim_dispatch_over_strips (DeimDispatch *d, DeimDispatchList *list, const DeimPartials *partials,
                            const DeimTensor *like)

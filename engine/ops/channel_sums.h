@@ -39,6 +39,8 @@ DeimPartials deim_dispatch_partials (DeimDispatchList *list, const DeimTensor *l
  * block and picture of @like. */
 void deim_dispatch_over_strips (DeimDispatch *d, DeimDispatchList *list, const DeimPartials *partials,
                                 const DeimTensor *like);
+/* Those of the whole batch, where these are of a process's part of it. */
+DeimPartials deim_dispatch_gather_partials (DeimDispatchList *list, const DeimPartials *own);
 /* Adds terms @term and @term + 1 up to plain tensors [c] (NULL: not wanted), or, where they have one number and @like
  * more channels, to the sum over all channels. @like: whose channels were summed. */
 void deim_dispatch_channel_totals (DeimDispatchList *list, const DeimPartials *partials, gint term,

@@ -15,6 +15,7 @@ deim_dispatch_list_new (const DeimLayouts *layouts, const DeimOpDevice *device)
   DeimDispatchList *list = g_new0 (DeimDispatchList, 1);
   list->layouts = layouts;
   list->device = *device;
+  list->parts = 1;
   list->dispatches = g_array_new (FALSE, TRUE, sizeof (DeimDispatch));
   list->blobs = g_array_new (FALSE, TRUE, sizeof (DeimBlob));
   list->scratch = g_array_new (FALSE, TRUE, sizeof (DeimScratch));
@@ -157,6 +158,19 @@ deim_dispatch_add_channel_map (DeimDispatchList *list, const DeimTensor *tensor)
   for (gsize p = 0; p < n; p++)
     map[p] = (gfloat) deim_layout_logical (layout, (gint) p);
   return deim_dispatch_add_blob (list, map, n, TRUE);
+}
+
+gint
+deim_dispatch_gather (DeimDispatchList *list, gint own)
+{
+  if (list->parts == 1)
+    return own;
+  gint all = deim_dispatch_add_scratch (list, g_array_index (list->scratch, DeimScratch, own).bytes * list->parts);
+  DeimDispatch *d = deim_dispatch_append (list, "gather");
+  deim_dispatch_bind_scratch (d, DEIM_BIND_READ, own);
+  deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, all);
+  d->gather = TRUE;
+  return all;
 }
 
 void

@@ -41,7 +41,8 @@ typedef struct {
   /* z counts batch entries, or an equal number of workgroups for each, those of the first entry first: a run that
    * computes the first entries alone dispatches as many fewer. */
   guint32 groups[3];
-  gdouble flop; /* arithmetic, for profiles */
+  gdouble flop;    /* arithmetic, for profiles */
+  gboolean gather; /* no kernel, see deim_dispatch_gather() */
 } DeimDispatch;
 
 /* Constant data of a node on the device. */
@@ -74,6 +75,7 @@ typedef struct {
 struct _DeimDispatchList {
   const DeimLayouts *layouts;
   DeimOpDevice device;
+  guint parts;          /* processes that share a batch, each with an equal part of it: 1, but in training */
   const DeimNode *node; /* whose dispatches are being appended */
   GArray *dispatches;   /* of DeimDispatch */
   GArray *blobs;        /* of DeimBlob */
@@ -116,6 +118,10 @@ DeimExtent deim_dispatch_extent (const DeimDispatchList *list, const DeimTensor 
 /* A blob [blocks] vec4 of which logical channel each lane of @tensor is, -1 for padding: how kernels find a channel's
  * number in a plain vector. */
 gint deim_dispatch_add_channel_map (DeimDispatchList *list, const DeimTensor *tensor);
+
+/* What all processes have in scratch @own, one after the other in the order of their parts of the batch -> scratch. The
+ * host does that, between two submits. With one process: @own itself. */
+gint deim_dispatch_gather (DeimDispatchList *list, gint own);
 
 /* Zeros in all of @tensor, which must be a root: before kernels that add to it. */
 void deim_dispatch_zeros (DeimDispatchList *list, DeimTensor *tensor);
