@@ -5,8 +5,8 @@
 #
 #   pipelines/setup.sh           to build and run
 #   pipelines/setup.sh --tests   and to run the tests
-#   pipelines/setup.sh --all     and to run the slow ones (a second compiler; another Debian; PyTorch, to compare with:
-#                                50 MB to download, 500 MB installed)
+#   pipelines/setup.sh --all     and to run the slow ones (a second compiler; another Debian; MPI; PyTorch, to compare
+#                                with: 60 MB to download, 550 MB installed)
 #
 #   pipelines/setup.sh [...] --missing    installs nothing: names the missing packages, and fails where there are any
 #
@@ -74,7 +74,7 @@ wanted_packages ()
     echo debootstrap
     command -v gcc > /dev/null || echo gcc
     command -v clang > /dev/null || echo clang
-    printf '%s\n' python3-torch libopenblas0-pthread
+    printf '%s\n' python3-torch libopenblas0-pthread libopenmpi-dev openmpi-bin
   fi
 }
 

@@ -122,7 +122,7 @@ main (int argc, char **argv)
   DeimFdrAttrs fdr;
   criterion.local = criterion.use_union = FALSE; /* as Atto's recipe */
   deim_decoder_fdr_attrs (&deim_trainee_get_arch (trainee)->decoder, &fdr);
-  g_autoptr (DeimStepper) stepper = deim_stepper_new (deim_trainee_get_session (trainee), &criterion, &fdr);
+  g_autoptr (DeimStepper) stepper = deim_stepper_new (deim_trainee_get_session (trainee), &criterion, &fdr, NULL);
   const DeimRandom random = deim_random_new (SEED);
   DeimStepResult result;
   /* A few steps, so that boxes no longer are the anchors, whose edges coincide with those of objects. */

@@ -297,7 +297,7 @@ test_diverged (void)
   g_autoptr (DeimTrainee) trainee = deim_trainee_new (device, &made, &error);
   g_assert_no_error (error);
   DeimTrainingSession *session = deim_trainee_get_session (trainee);
-  g_autoptr (DeimStepper) stepper = deim_stepper_new (session, &deim_criterion_default, NULL);
+  g_autoptr (DeimStepper) stepper = deim_stepper_new (session, &deim_criterion_default, NULL, NULL);
   g_autoptr (DeimBatch) batch = deim_batch_new (1, SIDE, SIDE);
   DeimRandom random = deim_random_new (1);
   DeimUpdate update = deim_update_rule (1e-3);

@@ -171,13 +171,35 @@ check_usage (const Options *options, gchar **arguments)
   return DEIM_EXIT_OK;
 }
 
-static int
-train (const Options *options, guint height, guint width)
+static void
+tell_end (const gchar *message)
 {
-  g_autoptr (GError) error = NULL;
+  deim_tool_fail ("%s", message);
+}
+
+/* And the output folder, which is the first process's. */
+static DeimDevice *
+open_device (const Options *options, DeimRanks *ranks, GError **error)
+{
+  GError *cause = NULL;
+  guint here = deim_ranks_count_here (ranks);
+  g_auto (GStrv) list =
+      g_strsplit (options->device && deim_ranks_get_count (ranks) > 1 ? options->device : "", ";", -1);
+  guint n = g_strv_length (list);
+  g_autoptr (DeimDevice) device = deim_device_open (n ? list[here % n] : options->device, &cause);
+
+  if (device && deim_ranks_get_index (ranks) == 0)
+    deim_tool_make_folder (options->output, &cause);
+  return deim_ranks_agree (ranks, cause, error) ? g_steal_pointer (&device) : NULL;
+}
+
+static gboolean
+train_together (const Options *options, guint height, guint width, DeimRanks *ranks, gboolean *ret_finished,
+                GError **error)
+{
   g_autoptr (DeimProfile) profile = options->profile ? deim_profile_new () : NULL;
   Teller teller = { .profile = profile, .last_line = g_get_monotonic_time () };
-  const DeimTrainOptions training = {
+  DeimTrainOptions training = {
     .data = options->data,
     .model = options->model,
     .output = options->output,
@@ -197,19 +219,44 @@ train (const Options *options, guint height, guint width)
     .evaluate = (guint) options->evaluate,
     .threads = (guint) options->threads,
     .seed = (guint64) options->seed,
-    .watcher = { tell_message, tell_progress, tell_epoch, profile ? tell_profile : NULL, should_stop, &teller },
+    .ranks = ranks,
+    .watcher = { .stop = should_stop, .data = &teller },
   };
-  gboolean finished;
-  g_autoptr (DeimDevice) device = deim_device_open (options->device, &error);
+  gboolean first = deim_ranks_get_index (ranks) == 0;
+  g_autoptr (DeimDevice) device = open_device (options, ranks, error);
 
-  if (!device || !deim_tool_make_folder (options->output, &error))
-    return deim_tool_fail ("%s", error->message);
-  deim_progress_update ("preparing %s for %s", options->model, deim_device_get_name (device));
+  if (!device)
+    return FALSE;
+  if (first) { /* it speaks for all */
+    training.watcher.message = tell_message;
+    training.watcher.progress = tell_progress;
+    training.watcher.epoch = tell_epoch;
+    training.watcher.profile = profile ? tell_profile : NULL;
+    deim_progress_update ("preparing %s for %s", options->model, deim_device_get_name (device));
+  }
+  if (first && deim_ranks_get_count (ranks) > 1 && g_get_num_processors () == 1 && sysconf (_SC_NPROCESSORS_ONLN) > 1)
+    tell_message ("this process may use one processor core alone, which makes loading and a CPU as device very slow; "
+                  "start it with \"mpirun --bind-to none\"",
+                  NULL);
   signal (SIGINT, on_signal);
   signal (SIGTERM, on_signal);
-  gboolean good = deim_train (device, &training, &finished, &error);
+  gboolean good = deim_train (device, &training, ret_finished, error);
   deim_progress_clear ();
-  print_profile (&teller);
+  if (first)
+    print_profile (&teller);
+  return good;
+}
+
+static int
+train (const Options *options, guint height, guint width)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DeimRanks) ranks = deim_ranks_join (tell_end, &error);
+
+  gboolean finished, good = ranks && train_together (options, height, width, ranks, &finished, &error);
+
+  if (deim_ranks_get_index (ranks) != 0) /* what happened there happened to all, and is told once */
+    return good && finished ? DEIM_EXIT_OK : DEIM_EXIT_FAILED;
   if (!good)
     return deim_tool_fail ("%s", error->message);
   if (!finished)
@@ -254,7 +301,9 @@ run (gchar **argv)
     { "threads", 0, 0, G_OPTION_ARG_INT, &options.threads, "Threads that load pictures (default: 1)", "N" },
     { "seed", 0, 0, G_OPTION_ARG_INT64, &options.seed, "Another choice of everything random (default: 0)", "S" },
     { "device", 0, 0, G_OPTION_ARG_STRING, &options.device,
-      "Vulkan device: index, UUID or part of its name (default: $DEIM_DEVICE, else the best)", "SELECTOR" },
+      "Vulkan device: index, UUID or part of its name (default: $DEIM_DEVICE, else the best); a list for the processes "
+      "of a machine: \"0;1;2;3\"",
+      "SELECTOR" },
     { "profile", 0, 0, G_OPTION_ARG_NONE, &options.profile, "Print where the time of a step goes", NULL },
     { NULL },
   };
@@ -280,6 +329,7 @@ const DeimTool deim_tool_train = {
       "With a checkpoint of another number of classes, the heads that depend on it begin anew. The recipe (epochs,\n"
       "learning rate, augmentation by epoch) is the architecture's; --epochs stretches or shrinks all of it.\n"
       "AP is of the averaged weights, on the pictures for validation.\n\n"
+      "Several processes, on one machine or more, share each batch: \"mpirun -n 4 deim train ...\".\n\n"
       "Examples:\n"
       "  deim train --data shapes --model deimv2_atto --output run --epochs 30 --input 192x192\n"
       "  deim train --data mine --model deimv2_n.pth --output run --epochs 20 --lr 2e-4\n"

@@ -13,11 +13,14 @@ struct _DeimStepper {
   DeimCriterion criterion;
   DeimFdrAttrs fdr;
   gboolean has_fdr;
+  DeimRanks *ranks;
+  gfloat *gradients; /* of everything, on their way to the sum; NULL where there is nothing to sum */
   DeimOutputs *outputs;
 };
 
 DeimStepper *
-deim_stepper_new (DeimTrainingSession *session, const DeimCriterion *criterion, const DeimFdrAttrs *fdr)
+deim_stepper_new (DeimTrainingSession *session, const DeimCriterion *criterion, const DeimFdrAttrs *fdr,
+                  DeimRanks *ranks)
 {
   DeimStepper *self = g_new0 (DeimStepper, 1);
 
@@ -28,6 +31,9 @@ deim_stepper_new (DeimTrainingSession *session, const DeimCriterion *criterion, 
   if (fdr)
     self->fdr = *fdr;
   self->outputs = deim_outputs_new (session);
+  self->ranks = ranks;
+  if (deim_ranks_get_count (ranks) > 1)
+    self->gradients = g_new (gfloat, deim_training_get_gradient_size (session));
   return self;
 }
 
@@ -37,6 +43,7 @@ deim_stepper_free (DeimStepper *self)
   if (!self)
     return;
   deim_outputs_free (self->outputs);
+  g_free (self->gradients);
   g_free (self);
 }
 
@@ -77,20 +84,32 @@ static DeimDenoising *
 make_denoising (DeimStepper *self, const DeimBatch *batch, const DeimTargets *targets, const DeimRandom *random)
 {
   DeimDenoisingRule rule = deim_denoising_default;
-  guint classes = (guint) self->io->layers[0].logits->shape.c;
+  guint classes = (guint) self->io->layers[0].logits->shape.c, most = 0;
 
   if (self->io->denoising == 0)
     return NULL;
+  for (guint i = 0; i < batch->n; i++)
+    most = MAX (most, targets[i].n);
   rule.capacity = (guint) self->io->denoising;
   rule.queries = rule.capacity / 2;
-  DeimDenoising *denoising = deim_denoising_new (&rule, targets, batch->n, classes, 0, random, 0);
+  DeimDenoising *denoising = deim_denoising_new (&rule, targets, batch->n, classes, deim_ranks_most (self->ranks, most),
+                                                 random, deim_ranks_get_index (self->ranks) * batch->n);
   write_denoising (self, denoising);
   return denoising;
 }
 
 /* ---------------------------------------------------------------------- loss */
 
-/* Matches, computes losses and gradients of @parts. */
+/* From those of this process to those of all. */
+static void
+add_counts (DeimStepper *self, DeimBatchCounts *counts)
+{
+  gdouble numbers[] = { counts->images, counts->objects, counts->united, counts->denoising };
+  deim_ranks_sum_doubles (self->ranks, numbers, G_N_ELEMENTS (numbers));
+  *counts = (DeimBatchCounts){ (guint) numbers[0], (guint) numbers[1], (guint) numbers[2], (guint) numbers[3] };
+}
+
+/* Matches, computes losses of the whole batch and gradients of @parts. */
 static void
 compute_loss (DeimStepper *self, const DeimTargets *targets, const DeimMatcher *matcher, const DeimDenoising *denoising,
               DeimPart *parts, guint n_parts, DeimStepResult *result)
@@ -100,35 +119,38 @@ compute_loss (DeimStepper *self, const DeimTargets *targets, const DeimMatcher *
 
   deim_criterion_match (matcher, parts, n_parts, targets);
   g_autoptr (DeimMatching) united = deim_criterion_unite (parts, n_parts);
-  const DeimCriterionBatch batch = {
+  DeimCriterionBatch batch = {
     .targets = targets,
     .united = united,
     .denoising = pairs,
     .fdr = self->has_fdr ? &self->fdr : NULL,
     .counts = deim_criterion_count (targets, n_images, united, pairs),
   };
-  result->loss = deim_criterion_run (&self->criterion, &batch, parts, n_parts);
+  add_counts (self, &batch.counts);
+  gdouble losses[1 + DEIM_LOSS_LAST] = { deim_criterion_run (&self->criterion, &batch, parts, n_parts) };
   for (guint i = 0; i < n_parts; i++)
     for (guint k = 0; k < DEIM_LOSS_LAST; k++)
-      result->parts[k] += parts[i].losses[k];
+      losses[1 + k] += parts[i].losses[k];
+  deim_ranks_sum_doubles (self->ranks, losses, G_N_ELEMENTS (losses));
+  result->loss = losses[0];
+  memcpy (result->parts, losses + 1, sizeof result->parts);
 }
 
-/* What is no finite number, and what may mend it. */
+/* What is no finite number, and what may mend it. @loss: NULL where this process's losses are all finite. */
 static gboolean
 fail_not_finite (DeimStepper *self, const gchar *loss, GError **error)
 {
-  g_autoptr (GError) cause = NULL;
-  g_autofree gchar *tensor = deim_training_find_bad (self->session, &cause);
+  GError *cause = NULL;
+  g_autofree gchar *tensor = loss ? deim_training_find_bad (self->session, &cause) : NULL;
 
-  if (cause) {
-    g_propagate_error (error, g_steal_pointer (&cause));
-    return FALSE;
-  }
-  g_set_error (error, DEIM_ERROR, DEIM_ERROR_DEVICE,
-               "%s holds something that is no finite number: the training has diverged; a lower learning rate may mend "
-               "it",
-               tensor ? tensor : loss);
-  return FALSE;
+  if ((loss || deim_ranks_get_count (self->ranks) == 1) && !cause)
+    g_set_error (&cause, DEIM_ERROR, DEIM_ERROR_DEVICE,
+                 "%s holds something that is no finite number: the training has diverged; a lower learning rate may "
+                 "mend it",
+                 tensor ? tensor
+                 : loss ? loss
+                        : "the sum of the losses");
+  return deim_ranks_agree (self->ranks, cause, error);
 }
 
 static gdouble
@@ -148,16 +170,28 @@ lap (gint64 *time)
   return ms;
 }
 
+/* Gradients of the whole batch, from those of each process's part. */
+static gboolean
+add_gradients (DeimStepper *self, GError **error)
+{
+  if (!self->gradients)
+    return TRUE;
+  if (!deim_training_get_gradients (self->session, self->gradients, error))
+    return FALSE;
+  deim_ranks_sum (self->ranks, self->gradients, deim_training_get_gradient_size (self->session));
+  return deim_training_set_gradients (self->session, self->gradients, error);
+}
+
 static gboolean
 learn (DeimStepper *self, const DeimUpdate *update, gint64 *time, DeimStepResult *result, GError **error)
 {
-  if (!deim_training_backward (self->session, error))
+  if (!deim_training_backward (self->session, error) || !add_gradients (self, error))
     return FALSE;
   result->ms[DEIM_STEP_BACKWARD] = lap (time);
   if (!deim_training_update (self->session, update, &result->norm, error))
     return FALSE;
   result->ms[DEIM_STEP_UPDATE] = lap (time);
-  return isfinite (result->norm) ? TRUE : fail_not_finite (self, "the gradient", error);
+  return TRUE;
 }
 
 gboolean
@@ -166,6 +200,7 @@ deim_stepper_run (DeimStepper *self, const DeimBatch *batch, const DeimMatcher *
 {
   DeimStepResult result = { 0 };
   DeimPart parts[DEIM_MAX_PARTS];
+  GError *cause = NULL;
   gint64 time = g_get_monotonic_time ();
   gdouble begin = processor_ms ();
   g_autofree DeimTargets *targets = deim_batch_get_targets (batch);
@@ -173,8 +208,8 @@ deim_stepper_run (DeimStepper *self, const DeimBatch *batch, const DeimMatcher *
 
   deim_training_write (self->session, self->io->input, batch->pixels);
   result.ms[DEIM_STEP_WRITE] = lap (&time);
-  if (!deim_training_forward (self->session, error))
-    return FALSE;
+  if (!deim_training_forward (self->session, &cause))
+    return deim_ranks_abandon (self->ranks, cause, error);
   result.ms[DEIM_STEP_FORWARD] = lap (&time);
   deim_outputs_read (self->outputs);
   result.ms[DEIM_STEP_READ] = lap (&time);
@@ -186,12 +221,14 @@ deim_stepper_run (DeimStepper *self, const DeimBatch *batch, const DeimMatcher *
                               ? deim_criterion_key (&self->criterion, parts, bad, loss)
                               : NULL;
   deim_parts_clear (parts, n_parts);
-  if (key)
+  if (!isfinite (result.loss))
     return fail_not_finite (self, key, error);
   deim_outputs_write_seeds (self->outputs);
   result.ms[DEIM_STEP_LOSS] = lap (&time);
-  if (!learn (self, update, &time, &result, error))
-    return FALSE;
+  if (!learn (self, update, &time, &result, &cause))
+    return deim_ranks_abandon (self->ranks, cause, error);
+  if (!isfinite (result.norm))
+    return fail_not_finite (self, "the gradient", error);
   result.processor_ms = processor_ms () - begin;
   *ret_result = result;
   return TRUE;

@@ -10,6 +10,7 @@
 #include "batch.h"
 #include "denoising.h"
 #include "predictions.h"
+#include "ranks.h"
 
 typedef struct _DeimStepper DeimStepper;
 
@@ -33,19 +34,21 @@ typedef struct {
 } DeimStepResult;
 
 /*
- * @criterion is copied. @fdr: (nullable): the decoder's bins, of networks whose boxes are distributions. @session must
- * live longer.
+ * @criterion is copied. @fdr: (nullable): the decoder's bins, of networks whose boxes are distributions. @ranks:
+ * (nullable) the processes that share each batch, of which @session has a part. @session and @ranks must live longer.
  */
-DeimStepper *deim_stepper_new (DeimTrainingSession *session, const DeimCriterion *criterion, const DeimFdrAttrs *fdr);
+DeimStepper *deim_stepper_new (DeimTrainingSession *session, const DeimCriterion *criterion, const DeimFdrAttrs *fdr,
+                               DeimRanks *ranks);
 void deim_stepper_free (DeimStepper *stepper);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimStepper, deim_stepper_free)
 
 /*
- * @batch: of the session's size
+ * @batch: of the session's size: this process's part
  * @random: of the denoising queries; is not advanced
  *
- * DEIM_ERROR_DEVICE where a loss or a gradient is no finite number, naming the first tensor that holds one; the
- * parameters are then those of before.
+ * Where processes share the batch, all have the same result, of the whole batch, and fail together; should only the
+ * device of one fail, that ends all of them. DEIM_ERROR_DEVICE where a loss or a gradient is no finite number, naming
+ * the first tensor that holds one; the parameters are then those of before.
  */
 gboolean deim_stepper_run (DeimStepper *stepper, const DeimBatch *batch, const DeimMatcher *matcher,
                            const DeimUpdate *update, const DeimRandom *random, DeimStepResult *ret_result,

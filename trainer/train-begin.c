@@ -3,6 +3,7 @@
 #include "train-private.h"
 
 #include "engine/models/parts.h"
+#include <string.h>
 
 void
 deim_train_say (const DeimTrainRun *t, const gchar *format, ...)
@@ -75,12 +76,13 @@ make_trainee (DeimTrainRun *t, GError **error)
   const DeimTraineeOptions made = {
     .model = options->model,
     .labels = labels,
-    .batch = options->batch,
+    .batch = options->batch / deim_ranks_get_count (options->ranks),
     .height = options->height,
     .width = options->width,
     .denoising = 2 * options->denoising, /* each positive has a negative */
     .seed = options->seed,
     .freeze_norms = options->freeze_norms,
+    .ranks = options->ranks,
     .timestamps = t->watcher->profile != NULL,
   };
   t->trainee = deim_trainee_new (t->device, &made, error);
@@ -126,9 +128,12 @@ make_loader (DeimTrainRun *t, GError **error)
 {
   const DeimArch *arch = deim_trainee_get_arch (t->trainee);
   DeimSampleSource source = deim_dataset_source (t->training);
+  guint part = t->options->batch / deim_ranks_get_count (t->options->ranks);
   const DeimLoaderOptions loading = {
     .policy = &t->recipe.augment,
     .batch = t->options->batch,
+    .first = deim_ranks_get_index (t->options->ranks) * part,
+    .count = part,
     .width = (guint) arch->input_width,
     .height = (guint) arch->input_height,
     .threads = t->options->threads,
@@ -153,11 +158,11 @@ make_stepper (DeimTrainRun *t)
   criterion.vfl = t->options->vfl;
   criterion.use_union = criterion.local = t->recipe.local;
   if (arch->decoder.kind == DEIM_DECODER_RTDETR) {
-    t->stepper = deim_stepper_new (deim_trainee_get_session (t->trainee), &criterion, NULL);
+    t->stepper = deim_stepper_new (deim_trainee_get_session (t->trainee), &criterion, NULL, t->options->ranks);
     return;
   }
   deim_decoder_fdr_attrs (&arch->decoder, &fdr);
-  t->stepper = deim_stepper_new (deim_trainee_get_session (t->trainee), &criterion, &fdr);
+  t->stepper = deim_stepper_new (deim_trainee_get_session (t->trainee), &criterion, &fdr, t->options->ranks);
 }
 
 /* What must not change in the middle: for the state, and for the report. */
@@ -183,7 +188,7 @@ describe_settings (const DeimTrainRun *t)
                           options->freeze_norms ? "frozen" : "trained", options->evaluate, options->seed);
 }
 
-/* Goes on where another process was, if there was one. */
+/* Goes on where a training before this one was, if there was one. */
 static gboolean
 take_up_state (DeimTrainRun *t, GError **error)
 {
@@ -207,10 +212,52 @@ take_up_state (DeimTrainRun *t, GError **error)
   return t->place.epoch == 0 || deim_history_read_csv (t->history, t->csv_path, t->place.epoch, error);
 }
 
+/* What each process makes on its own. */
+static gboolean
+make_all (DeimTrainRun *t, GError **error)
+{
+  guint count = deim_ranks_get_count (t->options->ranks);
+
+  if (t->options->batch % count) {
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
+                 "%u processes cannot share batches of %u pictures evenly; choose a batch that is a multiple of %u",
+                 count, t->options->batch, count);
+    return FALSE;
+  }
+  if (!open_data (t, error) || !make_trainee (t, error))
+    return FALSE;
+  choose_recipe (t);
+  if (!make_loader (t, error))
+    return FALSE;
+  make_stepper (t);
+  t->settings = describe_settings (t);
+  return TRUE;
+}
+
+/* Other settings than the first process's are no basis for one training. */
+static gboolean
+compare_settings (DeimTrainRun *t, GError **error)
+{
+  DeimRanks *ranks = t->options->ranks;
+  gsize length = strlen (t->settings) + 1;
+  g_autofree gchar *theirs = NULL, *own = NULL;
+  GError *cause = NULL;
+
+  deim_ranks_send (ranks, &length, sizeof length);
+  g_autofree gchar *first = g_malloc0 (length);
+  g_strlcpy (first, t->settings, length);
+  deim_ranks_send (ranks, first, length);
+  if (deim_settings_differ (first, t->settings, &theirs, &own))
+    g_set_error (&cause, DEIM_ERROR, DEIM_ERROR_SETTINGS,
+                 "the first process has \"%s\", this one \"%s\"; give all the same options and data", theirs, own);
+  return deim_ranks_agree (ranks, cause, error);
+}
+
 gboolean
 deim_train_begin (DeimTrainRun *t, GError **error)
 {
   const gchar *output = t->options->output;
+  GError *cause = NULL;
 
   t->watcher = &t->options->watcher;
   t->best_path = g_build_filename (output, "best.safetensors", NULL);
@@ -218,14 +265,15 @@ deim_train_begin (DeimTrainRun *t, GError **error)
   t->state_path = g_build_filename (output, "state.safetensors", NULL);
   t->csv_path = g_build_filename (output, "results.csv", NULL);
   t->report_path = g_build_filename (output, "report.html", NULL);
-  if (!open_data (t, error) || !make_trainee (t, error))
+  make_all (t, &cause);
+  if (!deim_ranks_agree (t->options->ranks, cause, error) || !compare_settings (t, error))
     return FALSE;
-  choose_recipe (t);
-  if (!make_loader (t, error))
-    return FALSE;
-  make_stepper (t);
   g_autofree gchar *title = g_strdup_printf ("%s on %s", deim_trainee_get_arch (t->trainee)->name, t->options->data);
   t->history = deim_history_new (title);
-  t->settings = describe_settings (t);
-  return take_up_state (t, error);
+  if (deim_train_is_first (t))
+    take_up_state (t, &cause);
+  if (!deim_ranks_agree (t->options->ranks, cause, error))
+    return FALSE;
+  deim_ranks_send (t->options->ranks, &t->place, sizeof t->place); /* parameters follow with each epoch */
+  return TRUE;
 }

@@ -42,5 +42,12 @@ gboolean deim_train_begin (DeimTrainRun *run, GError **error);
 void deim_train_clear (DeimTrainRun *run);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (DeimTrainRun, deim_train_clear)
 
+/* Of the processes that train together; it alone reads and writes files of the output. */
+static inline gboolean
+deim_train_is_first (const DeimTrainRun *run)
+{
+  return deim_ranks_get_index (run->options->ranks) == 0;
+}
+
 /* To the watcher. */
 void deim_train_say (const DeimTrainRun *run, const gchar *format, ...) G_GNUC_PRINTF (2, 3);

@@ -76,24 +76,34 @@ place_from_text (const gchar *text, DeimTrainPlace *ret_place)
 
 /* ----------------------------------------------------------------- settings */
 
-static gboolean
-same_settings (const gchar *path, const gchar *then, const gchar *now, GError **error)
+gboolean
+deim_settings_differ (const gchar *then, const gchar *now, gchar **ret_then, gchar **ret_now)
 {
   g_auto (GStrv) old = g_strsplit (then, "\n", -1), new = g_strsplit (now, "\n", -1);
 
   for (guint i = 0; old[i] || new[i]; i++) {
     const gchar *a = old[i] ? old[i] : "(nothing)", *b = new[i] ? new[i] : "(nothing)";
     if (!g_str_equal (a, b)) {
-      g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
-                   "%s was written by a training with \"%s\", this one has \"%s\"; go on with the same settings, or "
-                   "begin anew in another folder",
-                   path, a, b);
-      return FALSE;
+      *ret_then = g_strdup (a);
+      *ret_now = g_strdup (b);
+      return TRUE;
     }
-    if (!old[i] || !new[i])
-      break;
   }
-  return TRUE;
+  return FALSE;
+}
+
+static gboolean
+same_settings (const gchar *path, const gchar *then, const gchar *now, GError **error)
+{
+  g_autofree gchar *old = NULL, *new = NULL;
+
+  if (!deim_settings_differ (then, now, &old, &new))
+    return TRUE;
+  g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
+               "%s was written by a training with \"%s\", this one has \"%s\"; go on with the same settings, or begin "
+               "anew in another folder",
+               path, old, new);
+  return FALSE;
 }
 
 /* ------------------------------------------------------------------ the file */

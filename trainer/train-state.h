@@ -40,6 +40,9 @@ typedef struct {
 gboolean deim_train_state_save (const gchar *path, const DeimTrainPlace *place, const gchar *settings,
                                 const DeimStateTensor *tensors, guint n_tensors, GError **error);
 
+/* Whether settings are not the same; if so the first lines that differ. Free them with g_free(). */
+gboolean deim_settings_differ (const gchar *then, const gchar *now, gchar **ret_then, gchar **ret_now);
+
 /*
  * Fills @ret_place and the tensors' data. DEIM_ERROR_NOT_FOUND where there is no
  * file; DEIM_ERROR_SETTINGS naming the first setting that is another one;

@@ -18,6 +18,7 @@ seconds_since (gint64 time)
 
 /* ------------------------------------------------------------------- telling */
 
+/* Whether this process has been asked to end. */
 static gboolean
 should_stop (const DeimTrainRun *t)
 {
@@ -72,9 +73,13 @@ tell_progress (const DeimTrainRun *t, guint picture, guint pictures)
 static gboolean
 save_state (DeimTrainRun *t, GError **error)
 {
+  GError *cause = NULL;
+
   t->place.seconds = t->seconds_before + seconds_since (t->began);
   t->saved = g_get_monotonic_time ();
-  return deim_trainee_save (t->trainee, t->state_path, &t->place, t->settings, error);
+  if (deim_train_is_first (t))
+    deim_trainee_save (t->trainee, t->state_path, &t->place, t->settings, &cause);
+  return deim_ranks_agree (t->options->ranks, cause, error);
 }
 
 /* ------------------------------------------------------------------ an epoch */
@@ -104,34 +109,43 @@ run_step (DeimTrainRun *t, const DeimBatch *batch, GError **error)
   return TRUE;
 }
 
+/* What is to be done after a step, where one process is enough to decide it. */
+enum { STOP = 1, SAVE = 2 };
+
+static guint
+choose_next (const DeimTrainRun *t)
+{
+  gboolean save = deim_train_is_first (t) && seconds_since (t->saved) > SAVE_INTERVAL;
+  return deim_ranks_any (t->options->ranks, (should_stop (t) ? STOP : 0) | (save ? SAVE : 0));
+}
+
 /* All batches of an epoch that are left. */
 static gboolean
 run_batches (DeimTrainRun *t, gboolean *ret_stopped, GError **error)
 {
-  g_autoptr (GError) cause = NULL;
-
   *ret_stopped = FALSE;
   deim_loader_start (t->loader, t->place.epoch, t->place.batch);
   for (;;) {
     gint64 begin = g_get_monotonic_time ();
+    GError *cause = NULL;
     g_autoptr (DeimBatch) batch = deim_loader_next (t->loader, &cause);
+    if (!deim_ranks_agree (t->options->ranks, cause, error))
+      return FALSE;
     if (!batch)
-      break;
+      return TRUE;
     if (!run_step (t, batch, error))
       return FALSE;
     t->steps++;
     t->step_seconds += seconds_since (begin);
     tell_progress (t, 0, 0);
     tell_profile (t);
-    *ret_stopped = should_stop (t);
-    if ((*ret_stopped || seconds_since (t->saved) > SAVE_INTERVAL) && !save_state (t, error))
+    guint next = choose_next (t);
+    if (next && !save_state (t, error))
       return FALSE;
+    *ret_stopped = (next & STOP) != 0;
     if (*ret_stopped)
       return TRUE;
   }
-  if (cause)
-    g_propagate_error (error, g_steal_pointer (&cause));
-  return cause == NULL;
 }
 
 static gboolean
@@ -148,13 +162,15 @@ evaluate (DeimTrainRun *t, DeimModel *model, DeimEvaluation *evaluation, GError 
 {
   guint epoch = t->place.epoch + 1;
   gint64 begin = g_get_monotonic_time ();
+  GError *cause = NULL;
 
   for (guint i = 0; i < DEIM_EVALUATION_LAST; i++)
     evaluation->numbers[i] = -1;
   if (!t->validation || (epoch % t->options->evaluate != 0 && epoch < t->recipe.epochs))
     return TRUE;
-  g_autoptr (DeimDetector) detector = deim_detector_new (model, t->device, NULL, error);
-  if (!detector || !deim_validation_run (t->validation, detector, tell_evaluation, t, evaluation, error))
+  g_autoptr (DeimDetector) detector = deim_detector_new (model, t->device, NULL, &cause);
+  if (!deim_ranks_agree (t->options->ranks, cause, error) ||
+      !deim_validation_run (t->validation, detector, t->options->ranks, tell_evaluation, t, evaluation, error))
     return FALSE;
   t->evaluations++;
   t->evaluation_seconds += seconds_since (begin);
@@ -177,10 +193,16 @@ sum_up (const DeimTrainRun *t, const DeimEvaluation *evaluation)
   return result;
 }
 
+/* Checkpoints, and results with a line for @result. */
 static gboolean
-write_results (const DeimTrainRun *t, GError **error)
+write_epoch (const DeimTrainRun *t, DeimModel *model, const DeimEpochResult *result, gboolean best, GError **error)
 {
   g_auto (GStrv) notes = g_strsplit (t->settings, "\n", -1);
+
+  if (!deim_model_save (model, t->last_path, FALSE, error) ||
+      (best && !deim_model_save (model, t->best_path, FALSE, error)))
+    return FALSE;
+  g_array_append_vals (t->history->epochs, result, 1);
   return deim_history_write_csv (t->history, t->csv_path, error) &&
          deim_history_write_report (t->history, (const gchar *const *) notes, t->report_path, error);
 }
@@ -190,18 +212,17 @@ static gboolean
 finish_epoch (DeimTrainRun *t, GError **error)
 {
   DeimEvaluation evaluation;
-  g_autoptr (DeimModel) model = deim_trainee_make_model (t->trainee, error);
+  GError *cause = NULL;
+  g_autoptr (DeimModel) model = deim_trainee_make_model (t->trainee, &cause);
 
-  if (!model || !evaluate (t, model, &evaluation, error))
+  if (!deim_ranks_agree (t->options->ranks, cause, error) || !evaluate (t, model, &evaluation, error))
     return FALSE;
   gdouble ap = evaluation.numbers[DEIM_EVALUATION_AP];
   gboolean best = ap > t->place.best || !t->validation;
-  if (!deim_model_save (model, t->last_path, FALSE, error) ||
-      (best && !deim_model_save (model, t->best_path, FALSE, error)))
-    return FALSE;
   DeimEpochResult result = sum_up (t, &evaluation);
-  g_array_append_val (t->history->epochs, result);
-  if (!write_results (t, error))
+  if (deim_train_is_first (t))
+    write_epoch (t, model, &result, best, &cause);
+  if (!deim_ranks_agree (t->options->ranks, cause, error))
     return FALSE;
   if (best) {
     t->place.best = ap;
@@ -216,14 +237,24 @@ finish_epoch (DeimTrainRun *t, GError **error)
   return save_state (t, error);
 }
 
-/* Where the heavy augmentation ends, the best weights so far are gone on with. */
+/*
+ * Where the heavy augmentation ends, the best weights so far are gone on with; these are the first process's to read.
+ * All processes begin an epoch with its weights, should their devices round differently.
+ */
 static gboolean
-restart_if_due (DeimTrainRun *t, GError **error)
+begin_epoch (DeimTrainRun *t, GError **error)
 {
-  if (t->options->light || t->place.epoch != t->recipe.restart_epoch || t->place.batch != 0 || t->place.best < 0)
-    return TRUE;
-  deim_train_say (t, "going on with the weights of epoch %u, the best so far", t->place.best_epoch + 1);
-  return deim_trainee_take_up (t->trainee, t->best_path, error);
+  GError *cause = NULL;
+
+  if (!t->options->light && t->place.epoch == t->recipe.restart_epoch && t->place.batch == 0 && t->place.best >= 0) {
+    deim_train_say (t, "going on with the weights of epoch %u, the best so far", t->place.best_epoch + 1);
+    if (deim_train_is_first (t))
+      deim_trainee_take_up (t->trainee, t->best_path, &cause);
+    if (!deim_ranks_agree (t->options->ranks, cause, error))
+      return FALSE;
+  }
+  deim_trainee_share (t->trainee, &cause);
+  return deim_ranks_agree (t->options->ranks, cause, error);
 }
 
 gboolean
@@ -237,7 +268,7 @@ deim_train (DeimDevice *device, const DeimTrainOptions *options, gboolean *ret_f
   t.began = t.saved = g_get_monotonic_time ();
   while (t.place.epoch < t.recipe.epochs) {
     gboolean stopped;
-    if (!restart_if_due (&t, error) || !run_batches (&t, &stopped, error))
+    if (!begin_epoch (&t, error) || !run_batches (&t, &stopped, error))
       return FALSE;
     /* Before the evaluation, which takes its time. */
     if (!stopped && !save_state (&t, error))

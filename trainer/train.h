@@ -12,6 +12,7 @@
 #pragma once
 
 #include "history.h"
+#include "ranks.h"
 #include "step.h"
 
 /* How far it is. */
@@ -37,12 +38,12 @@ typedef struct {
 } DeimTrainWatcher;
 
 typedef struct {
-  const gchar *data;   /* a folder, see dataset.h */
-  const gchar *model;  /* a preset or a checkpoint, see trainee.h */
-  const gchar *output; /* a folder, which is there */
-  gboolean resume;     /* go on with what is in @output; else a training there is an error */
-  guint epochs;        /* 0: the recipe's */
-  guint batch;
+  const gchar *data;     /* a folder, see dataset.h */
+  const gchar *model;    /* a preset or a checkpoint, see trainee.h */
+  const gchar *output;   /* a folder, which is there */
+  gboolean resume;       /* go on with what is in @output; else a training there is an error */
+  guint epochs;          /* 0: the recipe's */
+  guint batch;           /* of all processes together, a multiple of their number */
   guint height, width;   /* 0: the model's */
   gdouble lr;            /* 0: the recipe's */
   gdouble lr_end;        /* share of it in the end; negative: the recipe's */
@@ -55,6 +56,7 @@ typedef struct {
   guint evaluate; /* every so many epochs, and after the last; >= 1 */
   guint threads;  /* that load pictures; 0: one */
   guint64 seed;
+  DeimRanks *ranks; /* (nullable) the processes that train together; lives longer */
   DeimTrainWatcher watcher;
 } DeimTrainOptions;
 
@@ -65,5 +67,11 @@ typedef struct {
  * watcher, or by a signal that ended the process. Errors: DEIM_ERROR_SETTINGS, DEIM_ERROR_FORMAT for annotations that
  * cannot be meant (file, entry and reason), DEIM_ERROR_DEVICE for a training that has diverged, those of reading and
  * writing files.
+ *
+ * Several processes (@ranks) each call it with the same options, on a device of their own or a common one. Each loads
+ * and computes its part of every batch, and its part of the evaluation; the result is that of one process but for
+ * rounding. The first one alone reads and writes @output; it may go on with what another number of processes left. They
+ * end together: finished, stopped (by the watcher of any), or with the same error. @data and @model must be the same
+ * for all, settings that differ are DEIM_ERROR_SETTINGS.
  */
 gboolean deim_train (DeimDevice *device, const DeimTrainOptions *options, gboolean *ret_finished, GError **error);

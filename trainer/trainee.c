@@ -12,6 +12,7 @@ struct _DeimTrainee {
   DeimModel *base; /* what was begun with: names, shapes, buffers, metadata */
   DeimArch arch;
   DeimTrainingSession *session;
+  DeimRanks *ranks;
   gchar *note;
 };
 
@@ -95,6 +96,13 @@ make_base (DeimTrainee *self, const DeimTraineeOptions *options, GError **error)
   return deim_model_new (checkpoint, options->model, NULL, error);
 }
 
+/* For the session, which knows no ranks. */
+static void
+gather (gconstpointer own, gsize bytes, gpointer ret_all, gpointer data)
+{
+  deim_ranks_gather (data, own, bytes, ret_all);
+}
+
 static gint
 group_of (const gchar *name, gpointer data)
 {
@@ -107,6 +115,7 @@ deim_trainee_new (DeimDevice *device, const DeimTraineeOptions *options, GError 
 {
   g_autoptr (DeimTrainee) self = g_new0 (DeimTrainee, 1);
 
+  self->ranks = options->ranks;
   self->base = make_base (self, options, error);
   if (!self->base)
     return NULL;
@@ -117,6 +126,7 @@ deim_trainee_new (DeimDevice *device, const DeimTraineeOptions *options, GError 
     .width = (guint) self->arch.input_width,
     .denoising = options->denoising,
     .freeze_norms = options->freeze_norms,
+    .share = { deim_ranks_get_count (self->ranks), gather, self->ranks },
     .timestamps = options->timestamps,
     .group = group_of,
     .group_data = deim_model_get_checkpoint (self->base),
@@ -312,4 +322,23 @@ deim_trainee_load (DeimTrainee *self, const gchar *path, const gchar *settings, 
   }
   *ret_place = place;
   return TRUE;
+}
+
+gboolean
+deim_trainee_share (DeimTrainee *self, GError **error)
+{
+  g_autoptr (GArray) list = list_kept (self);
+  gboolean first = deim_ranks_get_index (self->ranks) == 0, good = TRUE;
+
+  if (deim_ranks_get_count (self->ranks) == 1)
+    return TRUE;
+  for (guint i = 0; i < list->len; i++) { /* to the end, since the others count on it */
+    const Kept *kept = &g_array_index (list, Kept, i);
+    if (first && good)
+      good = deim_training_get_state (self->session, kept->parameter, kept->state, kept->tensor.data, error);
+    deim_ranks_send (self->ranks, kept->tensor.data, kept->tensor.n * sizeof (gfloat));
+    if (!first && good)
+      good = deim_training_set_state (self->session, kept->parameter, kept->state, kept->tensor.data, error);
+  }
+  return good;
 }

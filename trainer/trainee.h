@@ -13,11 +13,12 @@
 typedef struct {
   const gchar *model;         /* a preset's name, or a spec of one, or a checkpoint's path */
   const gchar *const *labels; /* NULL-terminated: names of the classes */
-  guint batch;
-  guint height, width; /* of the input; 0: the model's */
-  guint denoising;     /* queries for it, 0: none */
+  guint batch;                /* pictures of this process's part of a batch */
+  guint height, width;        /* of the input; 0: the model's */
+  guint denoising;            /* queries for it, 0: none */
   guint64 seed;
   gboolean freeze_norms; /* BatchNorm stays as it is in the checkpoint */
+  DeimRanks *ranks;      /* (nullable) the processes that share a batch; lives longer */
   gboolean timestamps;   /* for deim_training_get_profile() */
 } DeimTraineeOptions;
 
@@ -50,3 +51,6 @@ gboolean deim_trainee_save (DeimTrainee *trainee, const gchar *path, const DeimT
                             GError **error);
 gboolean deim_trainee_load (DeimTrainee *trainee, const gchar *path, const gchar *settings, DeimTrainPlace *ret_place,
                             GError **error);
+
+/* Gives all processes the parameters and AdamW's state of the first one. */
+gboolean deim_trainee_share (DeimTrainee *trainee, GError **error);

@@ -64,20 +64,34 @@ feed_picture (const DeimDataset *dataset, guint index, DeimFeed *feed, GError **
   return deim_feed_push (feed, &frame, GUINT_TO_POINTER (index), error);
 }
 
-gboolean
-deim_validation_run (const DeimDataset *dataset, DeimDetector *detector, DeimValidationProgress progress, gpointer data,
-                     DeimEvaluation *ret_evaluation, GError **error)
+/* This process's pictures. FALSE without an error where @progress stopped it. */
+static gboolean
+run_part (const DeimDataset *dataset, DeimFeed *feed, const DeimRanks *ranks, DeimValidationProgress progress,
+          gpointer data, GError **error)
 {
-  guint n = deim_dataset_n_pictures (dataset);
+  guint64 n = deim_dataset_n_pictures (dataset), index = deim_ranks_get_index (ranks);
+  guint first = (guint) (n * index / deim_ranks_get_count (ranks));
+  guint end = (guint) (n * (index + 1) / deim_ranks_get_count (ranks));
+
+  for (guint i = first; i < end; i++)
+    if (!feed_picture (dataset, i, feed, error) || (progress && !progress (i + 1 - first, end - first, data)))
+      return FALSE;
+  return deim_feed_flush (feed, error);
+}
+
+gboolean
+deim_validation_run (const DeimDataset *dataset, DeimDetector *detector, DeimRanks *ranks,
+                     DeimValidationProgress progress, gpointer data, DeimEvaluation *ret_evaluation, GError **error)
+{
   g_autoptr (GArray) found = g_array_new (FALSE, FALSE, sizeof (DeimCocoDetection));
   Job job = { dataset->coco, found };
   g_autoptr (DeimFeed) feed = deim_feed_new (detector, take_result, &job, NULL);
+  GError *cause = NULL;
+  gboolean whole = run_part (dataset, feed, ranks, progress, data, &cause);
 
-  for (guint i = 0; i < n; i++)
-    if (!feed_picture (dataset, i, feed, error) || (progress && !progress (i + 1, n, data)))
-      return FALSE;
-  if (!deim_feed_flush (feed, error))
+  if (!deim_ranks_agree (ranks, cause, error) || deim_ranks_any (ranks, !whole))
     return FALSE;
+  deim_ranks_join_arrays (ranks, found); /* in the order of pictures, as of one process */
   deim_evaluation_run (dataset->coco, found, ret_evaluation);
   return TRUE;
 }

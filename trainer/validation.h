@@ -4,6 +4,7 @@
 
 #include "dataset.h"
 #include "evaluation.h"
+#include "ranks.h"
 
 #include <deim.h>
 
@@ -23,8 +24,10 @@ gboolean deim_validation_add (const DeimCoco *coco, guint image, const GArray *d
 typedef gboolean (*DeimValidationProgress) (guint done, guint count, gpointer data);
 
 /*
- * Runs @detector over all pictures of @dataset, whose classes are the model's, and measures. @progress: (nullable).
- * FALSE without an error where it stopped.
+ * Runs @detector over all pictures of @dataset, whose classes are the model's, and measures. @ranks: (nullable)
+ * processes that share the pictures; all get the result. @progress: (nullable), of this process's pictures. FALSE
+ * without an error where it stopped.
  */
-gboolean deim_validation_run (const DeimDataset *dataset, DeimDetector *detector, DeimValidationProgress progress,
-                              gpointer data, DeimEvaluation *ret_evaluation, GError **error);
+gboolean deim_validation_run (const DeimDataset *dataset, DeimDetector *detector, DeimRanks *ranks,
+                              DeimValidationProgress progress, gpointer data, DeimEvaluation *ret_evaluation,
+                              GError **error);
