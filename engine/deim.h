@@ -229,6 +229,7 @@ typedef struct {
   gchar stage[16]; /* "upload" "preprocess" "backbone" "encoder" "decoder" "postprocess" "readback" */
   gdouble ms;      /* device time, last run */
   gdouble gflop;   /* arithmetic of it, 0 where not counted */
+  gdouble gbyte;   /* operands and results, each whole and once, in 10^9 bytes; 0 where not counted */
 } DeimProfileEntry;
 
 /* ---------------------------------------------------------------- detector */

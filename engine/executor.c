@@ -453,6 +453,33 @@ deim_executor_get_weight_bytes (const DeimExecutor *self)
   return self->weight_bytes;
 }
 
+/* What a dispatch reads and writes, everything whole and once. */
+static gdouble
+dispatch_bytes (const DeimExecutor *self, const DeimDispatch *d)
+{
+  gdouble bytes = 0;
+  for (guint b = 0; b < d->n_bind; b++) {
+    const DeimBinding *bind = &d->bind[b];
+    gboolean again = FALSE; /* a binding that a kernel does not use is bound to another's tensor */
+    for (guint k = 0; k < b; k++)
+      again |= bind->tensor && d->bind[k].tensor == bind->tensor;
+    if (again)
+      continue;
+    if (bind->blob >= 0) {
+      bytes += (gdouble) self->blob_bytes[bind->blob];
+    } else if (bind->scratch >= 0) {
+      bytes += (gdouble) g_array_index (self->list->scratch, DeimScratch, bind->scratch).bytes;
+    } else if (bind->tensor->type == DEIM_TYPE_INT || bind->tensor->plain) {
+      bytes += 4.0 * (gdouble) deim_shape_size (bind->tensor->shape);
+    } else {
+      DeimShape s = bind->tensor->shape;
+      gdouble vec4s = (gdouble) s.n * s.h * s.w * deim_layouts_get (self->layouts, bind->tensor)->blocks;
+      bytes += vec4s * (deim_executor_is_half (self, bind->tensor) ? 8 : 16);
+    }
+  }
+  return bytes;
+}
+
 void
 deim_executor_describe_dispatch (const DeimExecutor *self, guint index, DeimProfileEntry *ret)
 {
@@ -462,4 +489,5 @@ deim_executor_describe_dispatch (const DeimExecutor *self, guint index, DeimProf
   g_strlcpy (ret->op, d->shader, sizeof ret->op);
   g_strlcpy (ret->stage, d->node->stage ? d->node->stage : "", sizeof ret->stage);
   ret->gflop = d->flop * 1e-9;
+  ret->gbyte = dispatch_bytes (self, d) * 1e-9;
 }

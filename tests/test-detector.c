@@ -241,19 +241,23 @@ test_profile (Fixture *f, gconstpointer data)
   DeimDetectorStats stats;
   deim_detector_get_stats (detector, &stats);
   g_assert_cmpuint (profile->len, ==, stats.dispatches + 1); /* and the upload */
-  gdouble total = 0, gflop = 0;
+  gdouble total = 0, gflop = 0, gbyte = 0;
   for (guint i = 0; i < profile->len; i++) {
     const DeimProfileEntry *e = &g_array_index (profile, DeimProfileEntry, i);
     g_assert_cmpfloat (e->ms, >=, 0);
     g_assert_true (e->stage[0] && e->op[0] && e->name[0]);
     total += e->ms;
     gflop += e->gflop;
+    gbyte += e->gbyte;
+    g_assert_true (e->gbyte > 0 || g_str_equal (e->stage, "upload") || g_str_equal (e->stage, "preprocess"));
   }
   g_assert_cmpfloat (total, >, 0);
   /* the dispatches' arithmetic is the model's, but for RepVGG's 1x1 branches that were folded away and training heads
    */
   g_assert_cmpfloat_with_epsilon (gflop, deim_model_get_info (f->model)->gflops,
                                   0.05 * deim_model_get_info (f->model)->gflops);
+  /* every weight is read; up to what alignment puts between them */
+  g_assert_cmpfloat (gbyte, >, 0.95e-9 * (gdouble) stats.weight_bytes);
 }
 
 static void

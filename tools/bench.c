@@ -230,6 +230,7 @@ add_groups (JsonBuilder *builder, const gchar *name, const GPtrArray *groups)
     deim_spread_add_json (builder, "ms", &spread);
     deim_json_add_int (builder, "dispatches", group->dispatches);
     deim_json_add_number (builder, "gflop", group->gflop);
+    deim_json_add_number (builder, "gbyte", group->gbyte);
     json_builder_end_object (builder);
   }
   json_builder_end_array (builder);
@@ -350,6 +351,7 @@ const DeimTool deim_tool_bench = {
              "All times in milliseconds; p10 and p90 have a tenth of the frames below and above. Latency is from\n"
              "handing over a frame to holding its detections with nothing else under way. CPU time counts user and\n"
              "system time of all threads of the process, which on a CPU device (lavapipe) includes the device.\n"
-             "Stages and kinds are measured on the device, in frames of their own, with timestamps.\n",
+             "Stages and kinds are measured on the device, in frames of their own, with timestamps. GB/s count every\n"
+             "operand and result of a dispatch whole and once.\n",
   .run = run,
 };

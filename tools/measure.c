@@ -101,6 +101,7 @@ count_entry (DeimGroup *group, const DeimProfileEntry *entry, gboolean first_fra
   if (first_frame) {
     group->dispatches++;
     group->gflop += entry->gflop;
+    group->gbyte += entry->gbyte;
   }
 }
 
@@ -159,18 +160,28 @@ deim_profile_add_frame (DeimProfile *profile, const GArray *entries)
   g_array_append_val (profile->totals, total);
 }
 
+/* @amount, in 10^9, of @ms milliseconds as a rate; a dash where nothing is counted. */
+static void
+print_rate (gdouble amount, gdouble ms)
+{
+  if (amount > 0 && ms > 0)
+    printf (" %8.1f", amount / ms * 1e3);
+  else
+    printf (" %8s", "-");
+}
+
 void
 deim_groups_print (const gchar *title, const GPtrArray *groups, gdouble total)
 {
-  printf ("\n%-24s %10s %10s %10s %7s %6s %10s\n", title, "median ms", "p10", "p90", "share", "calls", "GFLOP/s");
+  printf ("\n%-24s %10s %10s %10s %7s %6s %8s %8s\n", title, "median ms", "p10", "p90", "share", "calls", "GFLOP/s",
+          "GB/s");
   for (guint i = 0; i < groups->len; i++) {
     const DeimGroup *group = groups->pdata[i];
     DeimSpread spread = deim_spread (group->samples);
     printf ("%-24s %10.3f %10.3f %10.3f %6.1f%% %6u", group->name, spread.median, spread.p10, spread.p90,
             total > 0 ? 100 * spread.median / total : 0, group->dispatches);
-    if (group->gflop > 0 && spread.median > 0)
-      printf (" %10.1f\n", group->gflop / spread.median * 1e3);
-    else
-      printf (" %10s\n", "-");
+    print_rate (group->gflop, spread.median);
+    print_rate (group->gbyte, spread.median);
+    printf ("\n");
   }
 }

@@ -21,7 +21,7 @@ typedef struct {
   gchar *name;
   const gchar *op, *stage; /* interned */
   guint dispatches;        /* per frame */
-  gdouble gflop;           /* per frame, 0 where not counted */
+  gdouble gflop, gbyte;    /* per frame, 0 where not counted */
   GArray *samples;         /* of gdouble, ms */
   gdouble current;         /* of the frame being added */
 } DeimGroup;
