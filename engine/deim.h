@@ -110,6 +110,19 @@ DEIM_API gchar *deim_device_describe (DeimDevice *device);
  */
 DEIM_API gboolean deim_device_imports_dmabuf (DeimDevice *device);
 
+/** What a device does at most, measured. */
+typedef struct {
+  gdouble gflops; /* fp32 multiplications and additions a second, on registers, in 10^9 */
+  gdouble gbytes; /* bytes read and written a second by copying memory, in 10^9 */
+} DeimDevicePeaks;
+
+/**
+ * deim_device_measure_peaks: for rooflines. Keeps the device busy for some
+ * tenths of a second, by its own clock where it has one; what else it does in
+ * that time makes the figures smaller. Needs 256 MB at most.
+ */
+DEIM_API gboolean deim_device_measure_peaks (DeimDevice *device, DeimDevicePeaks *peaks, GError **error);
+
 /** deim_device_list: the names of all Vulkan devices, in index order. NULL-terminated; empty when there is none. */
 DEIM_API gchar **deim_device_list (GError **error);
 

@@ -191,6 +191,11 @@ if [ -f "$model" ]; then
     "$deim" run "$model" --input "$dir/raw/logits.npy" --output "$dir/raw"
   expect "bench" 0 '"dispatches": [1-9][0-9]*, .*"latency_ms": {"median": [0-9.]*, .*"name": "backbone"' \
     "$deim" bench "$model" --frames 2 --warmup 1 --json
+  expect "bench --roofline" 0 "^Peaks  *[0-9.]*[1-9][0-9.]* GFLOP/s on registers, [0-9.]*[1-9][0-9.]* GB/s copying" \
+    "$deim" bench "$model" --frames 2 --warmup 1 --roofline "$dir/roof.svg"
+  holds "a picture of the roof" "$dir/roof.svg" '<title>[a-z0-9._]* (conv[a-z_]*): [0-9.]* ms, [0-9.]* GFLOP/s, [0-9.]* GB/s</title>'
+  expect "bench --roofline that cannot be written" 1 "none/roof.svg" \
+    "$deim" bench "$model" --frames 1 --warmup 0 --roofline "$dir/none/roof.svg"
   expect "bench of another frame" 0 "^Frame *NV12 96 x 150" \
     "$deim" bench "$model" --frames 2 --frame 96x150 --format NV12 --size 160x192
 

@@ -8,6 +8,7 @@
 #include "json.h"
 #include "measure.h"
 #include "progress.h"
+#include "roofline.h"
 #include "tool.h"
 
 #include <gst/video/video.h>
@@ -15,7 +16,7 @@
 #include <sys/resource.h>
 
 typedef struct {
-  gchar *size, *frame_size, *format;
+  gchar *size, *frame_size, *format, *roofline;
   gint frames, warmup, in_flight;
   gboolean json, ops;
 } BenchOptions;
@@ -29,9 +30,10 @@ typedef struct {
   const gchar *precision;
   DeimDetectorStats stats;
   DeimSpread latency;
-  gdouble throughput; /* frames a second */
-  gdouble cpu_ms;     /* per frame, all threads of the process */
-  gdouble host_ms;    /* per frame, the thread that submits and collects */
+  gdouble throughput;    /* frames a second */
+  gdouble cpu_ms;        /* per frame, all threads of the process */
+  gdouble host_ms;       /* per frame, the thread that submits and collects */
+  DeimDevicePeaks peaks; /* zeros: not measured */
   DeimProfile *profile;
 } Bench;
 
@@ -41,6 +43,7 @@ clear_options (BenchOptions *options)
   g_free (options->size);
   g_free (options->frame_size);
   g_free (options->format);
+  g_free (options->roofline);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (BenchOptions, clear_options)
 
@@ -210,6 +213,9 @@ print_text (const Bench *bench, guint frames, gboolean ops)
     printf ("\nNo profile: the device measures no time.\n");
     return;
   }
+  if (bench->peaks.gflops > 0)
+    printf ("Peaks       %.1f GFLOP/s on registers, %.1f GB/s copying memory\n", bench->peaks.gflops,
+            bench->peaks.gbytes);
   printf ("On device   median %.2f ms (p10 %.2f, p90 %.2f) with timestamps\n", device.median, device.p10, device.p90);
   deim_groups_print ("Stage", bench->profile->stages, device.median);
   deim_groups_print ("Op kind", bench->profile->kinds, device.median);
@@ -262,6 +268,10 @@ print_json (const Bench *bench, guint frames, gboolean ops)
   deim_json_add_number (builder, "cpu_ms", bench->cpu_ms);
   deim_json_add_number (builder, "host_ms", bench->host_ms);
   deim_spread_add_json (builder, "device_ms", &device);
+  if (bench->peaks.gflops > 0) {
+    deim_json_add_number (builder, "peak_gflops", bench->peaks.gflops);
+    deim_json_add_number (builder, "peak_gbytes", bench->peaks.gbytes);
+  }
   add_groups (builder, "stages", bench->profile->stages);
   add_groups (builder, "op_kinds", bench->profile->kinds);
   if (ops)
@@ -269,6 +279,22 @@ print_json (const Bench *bench, guint frames, gboolean ops)
   json_builder_end_object (builder);
   g_autofree gchar *text = deim_json_builder_text (builder);
   puts (text);
+}
+
+/* The picture of the profile, with the device's peaks measured now. */
+static gboolean
+draw_roofline (Bench *bench, DeimDevice *device, const gchar *path, GError **error)
+{
+  if (bench->profile->dispatches->len == 0) {
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_UNSUPPORTED,
+                 "no roofline can be drawn: %s measures no time of a dispatch", bench->device);
+    return FALSE;
+  }
+  deim_progress_update ("measuring what %s can do", bench->device);
+  g_autofree gchar *title =
+      g_strdup_printf ("%s, %u x %u, on %s", bench->arch, bench->height, bench->width, bench->device);
+  return deim_device_measure_peaks (device, &bench->peaks, error) &&
+         deim_roofline_write (path, title, bench->profile, &bench->peaks, error);
 }
 
 static int
@@ -301,7 +327,8 @@ bench_model (const BenchOptions *options, const DeimToolOptions *shared, const g
     .width = bench.width,
     .precision = shared->precision,
   };
-  gboolean ok = measure (&bench, model, device, settings, (guint) options->frames, (guint) options->warmup, &error);
+  gboolean ok = measure (&bench, model, device, settings, (guint) options->frames, (guint) options->warmup, &error) &&
+                (!options->roofline || draw_roofline (&bench, device, options->roofline, &error));
   deim_progress_clear ();
   if (!ok)
     return deim_tool_fail ("%s", error->message);
@@ -327,6 +354,8 @@ run (gchar **argv)
     { "in-flight", 0, 0, G_OPTION_ARG_INT, &options.in_flight, "Frames under way for the throughput (default: 2)",
       "N" },
     { "ops", 0, 0, G_OPTION_ARG_NONE, &options.ops, "List every dispatch", NULL },
+    { "roofline", 0, 0, G_OPTION_ARG_FILENAME, &options.roofline,
+      "Draw every dispatch under the roof of the device's measured peaks", "FILE.svg" },
     { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print everything as one line of JSON", NULL },
     { NULL },
   };
