@@ -196,6 +196,8 @@ if [ -f "$model" ]; then
   holds "a picture of the roof" "$dir/roof.svg" '<title>[a-z0-9._]* (conv[a-z_]*): [0-9.]* ms, [0-9.]* GFLOP/s, [0-9.]* GB/s</title>'
   expect "bench --roofline that cannot be written" 1 "none/roof.svg" \
     "$deim" bench "$model" --frames 1 --warmup 0 --roofline "$dir/none/roof.svg"
+  expect "bench --start" 0 '"start_cold_ms": [0-9.]*[1-9][0-9.]*, "start_warm_ms": [0-9.]*[1-9]' \
+    "$deim" bench "$model" --frames 1 --warmup 0 --start --json
   expect "bench of another frame" 0 "^Frame *NV12 96 x 150" \
     "$deim" bench "$model" --frames 2 --frame 96x150 --format NV12 --size 160x192
 

@@ -9,6 +9,7 @@
 #include "measure.h"
 #include "progress.h"
 #include "roofline.h"
+#include "start.h"
 #include "tool.h"
 
 #include <gst/video/video.h>
@@ -18,7 +19,7 @@
 typedef struct {
   gchar *size, *frame_size, *format, *roofline;
   gint frames, warmup, in_flight;
-  gboolean json, ops;
+  gboolean json, ops, start, first_frame;
 } BenchOptions;
 
 typedef struct {
@@ -28,6 +29,7 @@ typedef struct {
   guint in_flight;
   gchar *arch, *device;
   const gchar *precision;
+  DeimStart start; /* zeros: not measured */
   DeimDetectorStats stats;
   DeimSpread latency;
   gdouble throughput;    /* frames a second */
@@ -201,6 +203,9 @@ print_text (const Bench *bench, guint frames, gboolean ops)
   printf ("Frame       %s %u x %u (height x width), noise\n", deim_format_to_name (bench->frame.format),
           bench->frame.height, bench->frame.width);
   printf ("Set-up      %.0f ms\n", bench->stats.setup_ms);
+  if (bench->start.cold_ms > 0)
+    printf ("Start       cold %.0f ms, warm %.0f ms, from opening the device to the first detections\n",
+            bench->start.cold_ms, bench->start.warm_ms);
   printf ("Network     %u dispatches a frame, arena %.2f MB per frame in flight, weights %.2f MB\n",
           bench->stats.dispatches, (gdouble) bench->stats.arena_bytes / 1e6, (gdouble) bench->stats.weight_bytes / 1e6);
   printf ("Latency     median %.2f ms (p10 %.2f, p90 %.2f, min %.2f, max %.2f) of %u frames, one at a time\n",
@@ -259,6 +264,10 @@ print_json (const Bench *bench, guint frames, gboolean ops)
   deim_json_add_int (builder, "frame_width", bench->frame.width);
   deim_json_add_int (builder, "frames", frames);
   deim_json_add_number (builder, "setup_ms", bench->stats.setup_ms);
+  if (bench->start.cold_ms > 0) {
+    deim_json_add_number (builder, "start_cold_ms", bench->start.cold_ms);
+    deim_json_add_number (builder, "start_warm_ms", bench->start.warm_ms);
+  }
   deim_json_add_int (builder, "dispatches", bench->stats.dispatches);
   deim_json_add_int (builder, "arena_bytes", (gint64) bench->stats.arena_bytes);
   deim_json_add_int (builder, "weight_bytes", (gint64) bench->stats.weight_bytes);
@@ -297,19 +306,32 @@ draw_roofline (Bench *bench, DeimDevice *device, const gchar *path, GError **err
          deim_roofline_write (path, title, bench->profile, &bench->peaks, error);
 }
 
+/* What a child of deim_start_measure() does. */
 static int
-bench_model (const BenchOptions *options, const DeimToolOptions *shared, const gchar *path)
+print_first_frame (Bench *bench, DeimModel *model, const DeimToolOptions *shared, const DeimDetectorOptions *settings)
+{
+  g_autoptr (GError) error = NULL;
+  gint64 start = g_get_monotonic_time ();
+  g_autoptr (DeimDevice) device = deim_device_open (shared->device, &error);
+  g_autoptr (DeimDetector) detector = device ? deim_detector_new (model, device, settings, &error) : NULL;
+
+  if (!detector || !run_frame (bench, detector, &error))
+    return deim_tool_fail ("%s", error->message);
+  printf ("%.3f\n", (gdouble) (g_get_monotonic_time () - start) / 1e3);
+  return DEIM_EXIT_OK;
+}
+
+static int
+bench_model (const BenchOptions *options, const DeimToolOptions *shared, const gchar *path, gchar **argv)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (DeimModel) model = deim_tool_load_model (path, shared, &error);
-  g_autoptr (DeimDevice) device = model ? deim_device_open (shared->device, &error) : NULL;
   g_auto (Bench) bench = { .precision = shared->precision_name ? shared->precision_name : "auto" };
 
-  if (!device)
+  if (!model)
     return deim_tool_fail ("%s", error->message);
   const DeimModelInfo *info = deim_model_get_info (model);
   bench.arch = g_strdup (info->arch);
-  bench.device = g_strdup (deim_device_get_name (device));
   bench.height = info->input_height;
   bench.width = info->input_width;
   if (options->size && !deim_tool_parse_size (options->size, &bench.height, &bench.width))
@@ -327,6 +349,17 @@ bench_model (const BenchOptions *options, const DeimToolOptions *shared, const g
     .width = bench.width,
     .precision = shared->precision,
   };
+  if (options->first_frame)
+    return print_first_frame (&bench, model, shared, &settings);
+  if (options->start) {
+    deim_progress_update ("starting cold, then warm");
+    if (!deim_start_measure ((const gchar *const *) argv, &bench.start, &error))
+      return deim_tool_fail ("%s", error->message);
+  }
+  g_autoptr (DeimDevice) device = deim_device_open (shared->device, &error);
+  if (!device)
+    return deim_tool_fail ("%s", error->message);
+  bench.device = g_strdup (deim_device_get_name (device));
   gboolean ok = measure (&bench, model, device, settings, (guint) options->frames, (guint) options->warmup, &error) &&
                 (!options->roofline || draw_roofline (&bench, device, options->roofline, &error));
   deim_progress_clear ();
@@ -356,6 +389,9 @@ run (gchar **argv)
     { "ops", 0, 0, G_OPTION_ARG_NONE, &options.ops, "List every dispatch", NULL },
     { "roofline", 0, 0, G_OPTION_ARG_FILENAME, &options.roofline,
       "Draw every dispatch under the roof of the device's measured peaks", "FILE.svg" },
+    { "start", 0, 0, G_OPTION_ARG_NONE, &options.start,
+      "Measure a start with empty caches and one with full ones, too, the driver's included", NULL },
+    { &DEIM_START_ARGUMENT[2], 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &options.first_frame, NULL, NULL },
     { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print everything as one line of JSON", NULL },
     { NULL },
   };
@@ -369,7 +405,7 @@ run (gchar **argv)
     return deim_tool_misuse ("--frames must be 1 to 1000000, --warmup 0 to 1000000");
   if (options.in_flight < 0 || options.in_flight > 16)
     return deim_tool_misuse ("--in-flight must be 1 to 16");
-  return bench_model (&options, &shared, arguments[0]);
+  return bench_model (&options, &shared, arguments[0], argv);
 }
 
 const DeimTool deim_tool_bench = {
@@ -381,6 +417,7 @@ const DeimTool deim_tool_bench = {
              "handing over a frame to holding its detections with nothing else under way. CPU time counts user and\n"
              "system time of all threads of the process, which on a CPU device (lavapipe) includes the device.\n"
              "Stages and kinds are measured on the device, in frames of their own, with timestamps. GB/s count every\n"
-             "operand and result of a dispatch whole and once.\n",
+             "operand and result of a dispatch whole and once. A start is from opening the device to the first\n"
+             "detections, in a process of its own.\n",
   .run = run,
 };
