@@ -176,6 +176,7 @@ static GstFlowReturn
 gst_deim_mqtt_write (GstDeimResults *results, const gchar *stream_id, GString *line, GError **error)
 {
   GstDeimMqtt *self = GST_DEIM_MQTT (results);
+  self->drained = FALSE; /* a stream may go on behind its end, after a seek */
   return gst_deim_broker_publish (self->broker, topic_of (self, stream_id), line) ? GST_FLOW_OK : GST_FLOW_ERROR;
 }
 

@@ -21,11 +21,13 @@ find_word (const gchar *text)
   return -1;
 }
 
-/* MQTT 3.1.1, 4.7: subscribers use + and #; control characters may make a broker hang up (1.5.3). */
+/* MQTT 3.1.1, 4.7: subscribers use + and #; control characters and noncharacters may make a broker hang up (1.5.3), and
+ * libmosquitto takes no topic with the latter. */
 static gboolean
 is_allowed (gunichar c)
 {
-  return c != '+' && c != '#' && !g_unichar_iscntrl (c);
+  gboolean noncharacter = (c & 0xfffe) == 0xfffe || (c >= 0xfdd0 && c <= 0xfdef);
+  return c != '+' && c != '#' && !g_unichar_iscntrl (c) && !noncharacter;
 }
 
 gboolean
@@ -41,7 +43,7 @@ gst_deim_mqtt_topic_check (const gchar *template_text, GError **error)
     wrong = "it is not UTF-8; write it in UTF-8";
   for (const gchar *c = template_text; !wrong && *c; c = g_utf8_next_char (c)) {
     if (!is_allowed (g_utf8_get_char (c)))
-      wrong = "one cannot publish to a topic with +, # or control characters; leave them out";
+      wrong = "one cannot publish to a topic with +, #, control characters or noncharacters; leave them out";
     else if (*c == '{' && (find_word (c) < 0 || ++count > MAX_WORDS))
       wrong = "{ begins {stream} or {element}, of which there may be sixteen; use those";
   }
@@ -64,7 +66,7 @@ gchar *
 gst_deim_mqtt_topic_fill (const gchar *template_text, const gchar *stream_id, const gchar *element)
 {
   GString *topic = g_string_new (NULL);
-  const gchar *const names[G_N_ELEMENTS (words)] = { stream_id ? stream_id : element, element };
+  const gchar *const names[G_N_ELEMENTS (words)] = { stream_id && *stream_id ? stream_id : element, element };
   for (const gchar *c = template_text; *c;) {
     gint word = find_word (c);
     if (word >= 0)

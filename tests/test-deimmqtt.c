@@ -131,6 +131,20 @@ test_delivery (gconstpointer data)
   gst_harness_push (harness, make_frame (RGB_CAPS, 102));
   test_reader_wait (reader, 102);
   g_assert_cmpuint (frame_of (reader, 101), ==, 102);
+
+  /* Names that no topic can have. */
+  g_autofree gchar *element = gst_object_get_name (GST_OBJECT (harness->element));
+  g_autofree gchar *expected = g_strconcat ("deim/", element, NULL);
+  g_object_set (harness->element, "stream-id", "", NULL);
+  push_all (harness, 103, 1);
+  g_object_set (harness->element, "stream-id", "gate\357\277\276\357\267\220", NULL); /* U+FFFE, U+FDD0 */
+  push_all (harness, 104, 1);
+  test_reader_wait (reader, 104);
+  test_reader_get (reader, 102, &topic);
+  g_assert_cmpstr (topic, ==, expected);
+  test_reader_get (reader, 103, &topic);
+  g_assert_cmpstr (topic, ==, "deim/gate__");
+
   g_assert_cmpuint (count (harness, "dropped"), ==, 0);
   g_assert_cmpuint (count (harness, "connections"), ==, 1);
   assert_silence (harness, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING | GST_MESSAGE_INFO);
@@ -193,10 +207,11 @@ test_end (void)
   test_broker_free (broker);
 }
 
-/* Without an EOS, stopping waits for what is under way. */
+/* Without an EOS, or where a seek made the stream go on behind it, stopping waits for what is under way. */
 static void
-test_stop (void)
+test_stop (gconstpointer data)
 {
+  gboolean sought = data != NULL;
   if (!have_mosquitto ())
     return;
   TestBroker *broker = test_broker_new ("127.0.0.1", OPEN_TO_ALL);
@@ -205,6 +220,14 @@ test_stop (void)
   push_all (harness, 0, 1);
   while (count (harness, "published") == 0)
     g_usleep (1000);
+  if (sought) {
+    GstSegment segment;
+    gst_segment_init (&segment, GST_FORMAT_TIME);
+    gst_harness_push_event (harness, gst_event_new_eos ());
+    gst_harness_push_event (harness, gst_event_new_flush_start ());
+    gst_harness_push_event (harness, gst_event_new_flush_stop (TRUE));
+    gst_harness_push_event (harness, gst_event_new_segment (&segment));
+  }
   push_all (harness, 1, 300);
   gst_element_set_state (harness->element, GST_STATE_NULL);
   g_assert_cmpuint (count (harness, "published"), ==, 301);
@@ -561,7 +584,8 @@ main (int argc, char **argv)
   g_test_add_data_func ("/deimmqtt/families/ipv4", "127.0.0.1", test_families);
   g_test_add_data_func ("/deimmqtt/families/ipv6", "::1", test_families);
   g_test_add_func ("/deimmqtt/end", test_end);
-  g_test_add_func ("/deimmqtt/stop", test_stop);
+  g_test_add_data_func ("/deimmqtt/stop", NULL, test_stop);
+  g_test_add_data_func ("/deimmqtt/stop/after-seek", "seek", test_stop);
   g_test_add_data_func ("/deimmqtt/restart/qos-1", GUINT_TO_POINTER (1), test_restart);
   g_test_add_data_func ("/deimmqtt/restart/qos-2", GUINT_TO_POINTER (2), test_restart);
   g_test_add_func ("/deimmqtt/bound", test_bound);
