@@ -5,8 +5,9 @@
  * @short_description: Draws boxes and labels of detected objects
  * @see_also: deimdetect
  *
- * Draws every #GstVideoRegionOfInterestMeta of a frame, whoever attached it: a box in the colour of its class, the
- * label, and the confidence where the region has a "detection" structure.
+ * Draws every #GstVideoRegionOfInterestMeta of a frame, and every object of a #GstAnalyticsRelationMeta where GStreamer
+ * has it (1.24), whoever attached them: a box in the colour of its class, the label, and the confidence where it is
+ * known.
  *
  * Frames that a deimdetect let pass without inference (inference-interval, or skipped because time ran short) show its
  * boxes of the last inferred frame for the time that `hold` says, dashed, so that boxes do not blink.

@@ -5,8 +5,8 @@
 #   pipelines/wall.sh MODEL INPUT INPUT INPUT INPUT
 #
 # The four deimdetect name the same model, so they share one engine: its weights are in memory once. Each has a queue
-# (a thread) of its own, and one that stalls does not hold up the others. Boxes are drawn before the pictures are made
-# smaller, so that a box is where it was found.
+# (a thread) of its own. Live streams do not wait for one that stalls; of files, the picture waits for all four. Boxes are
+# drawn before the pictures are made smaller, so that a box is where it was found.
 #
 # shellcheck disable=SC2054
 . "$(dirname "$0")/common.sh"
