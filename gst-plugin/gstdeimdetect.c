@@ -384,6 +384,8 @@ gst_deim_detect_sink_event (GstBaseTransform *base, GstEvent *event)
     break;
   default:
     /* Events stay where they are among the frames. */
+    if (gst_deim_flow_hold_event (self, event))
+      return TRUE;
     if (GST_EVENT_IS_SERIALIZED (event))
       gst_deim_flow_drain (self);
     if (GST_EVENT_TYPE (event) == GST_EVENT_SEGMENT) {

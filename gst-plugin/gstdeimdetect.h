@@ -66,6 +66,7 @@ typedef struct {
   GstClockTime running; /* or NONE */
   gint64 entered;       /* g_get_monotonic_time() */
   gint64 seen_busy;     /* the last time at which its inference was seen unfinished; 0: never */
+  GQueue events;        /* of GstEvent: what came behind it, and leaves behind it */
 } GstDeimPending;
 
 /* Frames wait here for their own result or for an earlier frame's. A live stream that is quicker than the device fills
@@ -154,6 +155,8 @@ GstDeimPending *gst_deim_flow_nth (GstDeimDetect *self, guint n);
 GstFlowReturn gst_deim_flow_enter (GstDeimDetect *self, GstBuffer *buffer);
 /* Pushes the frames whose turn has come; waits for the oldest one when all slots are busy. */
 GstFlowReturn gst_deim_flow_advance (GstDeimDetect *self);
+/* Puts a serialized event behind the newest frame, if it may wait and a live stream must not. Takes it then. */
+gboolean gst_deim_flow_hold_event (GstDeimDetect *self, GstEvent *event);
 /* Waits for everything and pushes it. */
 GstFlowReturn gst_deim_flow_drain (GstDeimDetect *self);
 /* Throws everything away. */

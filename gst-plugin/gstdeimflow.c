@@ -13,6 +13,9 @@
  *    frame leaves within its own chain call.
  *  - Every frame leaves within the announced latency, or as soon after as its inference is done: through the next
  *    frame's chain call, through a serialized event or query, or through the linger thread.
+ *  - Serialized events stay where they are among the frames. In a live stream those that change nothing about frames
+ *    (tags, what applications send) leave behind the frame that they came behind; the others let all frames leave
+ * first.
  *  - A live stream is not made to wait for longer than a frame, unless it is told to by qos=false. One that is quicker
  *    than the device is overloaded: frames that come during an inference are not inferred. All of them stay for the
  *    announced latency, so that one leaves for each that comes: in bursts they would wait for their time in the sink,
@@ -87,6 +90,24 @@ collect_finished (GstDeimDetect *self)
   return GST_FLOW_OK;
 }
 
+static void
+push_events (GstDeimDetect *self, GQueue *events)
+{
+  GstEvent *event;
+  while ((event = g_queue_pop_head (events)))
+    gst_pad_push_event (GST_BASE_TRANSFORM_SRC_PAD (self), event);
+}
+
+/* Those that stick to a pad do so after a flush, too. */
+static void
+discard_events (GstDeimDetect *self, GQueue *events)
+{
+  GstEvent *event;
+  for (; (event = g_queue_pop_head (events)); gst_event_unref (event))
+    if (GST_EVENT_IS_STICKY (event))
+      gst_pad_store_sticky_event (GST_BASE_TRANSFORM_SRC_PAD (self), event);
+}
+
 /* Lets the oldest frame go, waiting for its inference where there is one. */
 static GstFlowReturn
 push_oldest (GstDeimDetect *self)
@@ -102,7 +123,9 @@ push_oldest (GstDeimDetect *self)
   /* Pushing may come back to this element (a seek from a probe), so the frame leaves the ring first. */
   GstDeimPending leaving = *frame;
   forget_oldest (self);
-  return gst_deim_push (self, &leaving);
+  flow = gst_deim_push (self, &leaving);
+  push_events (self, &leaving.events);
+  return flow;
 }
 
 /* Whether a frame whose result is there has to stay: in overload, until the chain call before its latency is over. */
@@ -169,6 +192,25 @@ gst_deim_flow_advance (GstDeimDetect *self)
   return flow;
 }
 
+gboolean
+gst_deim_flow_hold_event (GstDeimDetect *self, GstEvent *event)
+{
+  switch (GST_EVENT_TYPE (event)) {
+  case GST_EVENT_TAG:
+  case GST_EVENT_TOC:
+  case GST_EVENT_SINK_MESSAGE:
+  case GST_EVENT_CUSTOM_DOWNSTREAM:
+  case GST_EVENT_CUSTOM_DOWNSTREAM_STICKY:
+    break;
+  default:
+    return FALSE;
+  }
+  if (self->pending == 0 || !must_not_wait (self))
+    return FALSE;
+  g_queue_push_tail (&gst_deim_flow_nth (self, self->pending - 1)->events, event);
+  return TRUE;
+}
+
 GstFlowReturn
 gst_deim_flow_drain (GstDeimDetect *self)
 {
@@ -190,6 +232,7 @@ gst_deim_flow_discard (GstDeimDetect *self)
       self->abandoned[self->n_abandoned++] = frame->ticket;
     g_clear_pointer (&frame->detections, g_array_unref);
     gst_clear_buffer (&frame->buffer);
+    discard_events (self, &frame->events);
   }
   self->submitted = 0;
   self->overloaded = FALSE;

@@ -269,6 +269,73 @@ test_live_overload (gconstpointer in_flight)
   teardown (harness);
 }
 
+/* Counts the frames that leave, and finds that each event has as many before it as it says. */
+static GstPadProbeReturn
+check_place (GstPad *pad, GstPadProbeInfo *info, gpointer data)
+{
+  guint *left = data, behind;
+  if (info->type & GST_PAD_PROBE_TYPE_BUFFER) {
+    left[0]++;
+  } else if (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info)) == GST_EVENT_CUSTOM_DOWNSTREAM) {
+    const GstStructure *place = gst_event_get_structure (GST_PAD_PROBE_INFO_EVENT (info));
+    g_assert_true (gst_structure_get_uint (place, "behind", &behind));
+    g_assert_cmpuint (behind, ==, left[0]);
+    left[1]++;
+  }
+  return GST_PAD_PROBE_OK;
+}
+
+/* Tags and what applications send among the frames hold up neither: all are in long before the first inference ends. */
+static void
+test_events_in_overload (void)
+{
+  enum { FRAMES = 24, EVERY = 4, DELAY = 3000 };
+  GstHarness *harness = setup ("in-flight=2", QUICK_CAPS);
+  guint left[2] = { 0 };
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (harness->element, "src");
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, check_place, left, NULL);
+  fake_deim_set_delay (DELAY);
+  gint64 start = g_get_monotonic_time ();
+  for (guint i = 0; i < FRAMES; i++) {
+    push_frames (harness, QUICK_CAPS, i, 1);
+    if ((i + 1) % EVERY)
+      continue;
+    GstStructure *place = gst_structure_new ("place", "behind", G_TYPE_UINT, i + 1, NULL);
+    gst_harness_push_event (harness, gst_event_new_custom (GST_EVENT_CUSTOM_DOWNSTREAM, place));
+    gst_harness_push_event (harness, gst_event_new_tag (gst_tag_list_new (GST_TAG_BITRATE, 1000 + i, NULL)));
+  }
+  g_assert_cmpint (g_get_monotonic_time () - start, <, DELAY * 1000);
+  g_assert_cmpuint (left[1], ==, 0);
+  gst_harness_push_event (harness, gst_event_new_eos ());
+  g_assert_cmpuint (left[0], ==, FRAMES);
+  g_assert_cmpuint (left[1], ==, FRAMES / EVERY);
+  teardown (harness);
+}
+
+/* A tag that a flush throws out of the ring sticks all the same; other events are gone. */
+static void
+test_events_flushed (void)
+{
+  GstHarness *harness = setup ("in-flight=2", QUICK_CAPS);
+  guint left[2] = { 0 }, bitrate = 0;
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (harness->element, "src");
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, check_place, left, NULL);
+  fake_deim_set_delay (500);
+  push_frames (harness, QUICK_CAPS, 0, 2);
+  gst_harness_push_event (harness, gst_event_new_tag (gst_tag_list_new (GST_TAG_BITRATE, 1234, NULL)));
+  gst_harness_push_event (harness, gst_event_new_custom (GST_EVENT_CUSTOM_DOWNSTREAM, gst_structure_new_empty ("x")));
+  gst_harness_push_event (harness, gst_event_new_flush_start ());
+  gst_harness_push_event (harness, gst_event_new_flush_stop (TRUE));
+  g_autoptr (GstEvent) tag = gst_pad_get_sticky_event (pad, GST_EVENT_TAG, 0);
+  g_assert_nonnull (tag);
+  GstTagList *tags;
+  gst_event_parse_tag (tag, &tags);
+  g_assert_true (gst_tag_list_get_uint (tags, GST_TAG_BITRATE, &bitrate));
+  g_assert_cmpuint (bitrate, ==, 1234);
+  g_assert_cmpuint (left[1], ==, 0);
+  teardown (harness);
+}
+
 /* And the way back, when the device is quick again. */
 static void
 test_overload_ends (void)
@@ -500,6 +567,8 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/qos", test_qos);
   g_test_add_data_func ("/deimdetect/live-overload/1", GINT_TO_POINTER (1), test_live_overload);
   g_test_add_data_func ("/deimdetect/live-overload/3", GINT_TO_POINTER (3), test_live_overload);
+  g_test_add_func ("/deimdetect/events-in-overload", test_events_in_overload);
+  g_test_add_func ("/deimdetect/events-flushed", test_events_flushed);
   g_test_add_func ("/deimdetect/overload-ends", test_overload_ends);
   g_test_add_func ("/deimdetect/hopeless", test_hopeless);
   g_test_add_func ("/deimdetect/stall", test_stall);
