@@ -132,7 +132,7 @@ void
 gst_deim_timing_arm (GstDeimDetect *self, gint64 until)
 {
   g_mutex_lock (&self->linger_lock);
-  if (self->linger_until == 0) {
+  if (self->linger_until == 0 || until < self->linger_until) { /* earlier when the latency has shrunk */
     self->linger_until = until;
     g_cond_signal (&self->linger_cond);
   }
