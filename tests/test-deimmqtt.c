@@ -134,14 +134,13 @@ test_delivery (gconstpointer data)
 
   /* Names that no topic can have. */
   g_autofree gchar *element = gst_object_get_name (GST_OBJECT (harness->element));
-  g_autofree gchar *expected = g_strconcat ("deim/", element, NULL);
   g_object_set (harness->element, "stream-id", "", NULL);
   push_all (harness, 103, 1);
   g_object_set (harness->element, "stream-id", "gate\357\277\276\357\267\220", NULL); /* U+FFFE, U+FDD0 */
   push_all (harness, 104, 1);
   test_reader_wait (reader, 104);
   test_reader_get (reader, 102, &topic);
-  g_assert_cmpstr (topic, ==, expected);
+  g_assert_cmpstr (topic + strlen ("deim/"), ==, element);
   test_reader_get (reader, 103, &topic);
   g_assert_cmpstr (topic, ==, "deim/gate__");
 
