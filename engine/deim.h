@@ -153,13 +153,22 @@ typedef struct {
 } DeimModelInfo;
 
 /**
+ * DEIM_MODEL_DEFAULT: wherever the path of a model is taken, the one that is
+ * part of the library: small, and trained on made-up pictures of six shapes
+ * (models/README.md). A file of this name is "./default".
+ */
+#define DEIM_MODEL_DEFAULT "default"
+
+/**
  * deim_model_load:
  * @path: a .safetensors file, a PyTorch checkpoint (zip or pre-1.6 form), or an
- *   official ONNX export where the build can read those.
+ *   official ONNX export where the build can read those; or DEIM_MODEL_DEFAULT
  * @options: (nullable)
  *
  * Reads the file, recognises the architecture and checks every tensor's name
- * and shape. Nothing in the file is executed.
+ * and shape. Nothing in the file is executed. Errors: DEIM_ERROR_NOT_FOUND,
+ * DEIM_ERROR_READ, DEIM_ERROR_FORMAT, DEIM_ERROR_ARCHITECTURE, and
+ * DEIM_ERROR_UNSUPPORTED for DEIM_MODEL_DEFAULT in a build without it.
  */
 DEIM_API DeimModel *deim_model_load (const gchar *path, const DeimModelOptions *options, GError **error);
 DEIM_API DeimModel *deim_model_ref (DeimModel *model);

@@ -194,7 +194,8 @@ deim_model_new (DeimCheckpoint *checkpoint, const gchar *path, const DeimModelOp
 DeimModel *
 deim_model_load (const gchar *path, const DeimModelOptions *options, GError **error)
 {
-  DeimCheckpoint *checkpoint = deim_checkpoint_open (path, error);
+  gboolean own = g_str_equal (path, DEIM_MODEL_DEFAULT);
+  DeimCheckpoint *checkpoint = own ? deim_default_model_open (error) : deim_checkpoint_open (path, error);
   return checkpoint ? deim_model_new (checkpoint, path, options, error) : NULL;
 }
 

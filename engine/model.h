@@ -14,6 +14,9 @@
 DeimModel *deim_model_new (DeimCheckpoint *checkpoint, const gchar *path, const DeimModelOptions *options,
                            GError **error);
 
+/* The checkpoint that is part of the library. DEIM_ERROR_UNSUPPORTED in a build without it. */
+DeimCheckpoint *deim_default_model_open (GError **error);
+
 /* The network for @batch pictures of @height x @width (0: the model's). The graph keeps copies of what it needs of the
  * parameters. Thread-safety: safe. */
 DeimGraph *deim_model_build (DeimModel *model, guint batch, guint height, guint width, DeimNetworkOutputs *ret_outputs,

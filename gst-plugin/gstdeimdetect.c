@@ -133,6 +133,23 @@ warn_of_cache (GstDeimDetect *self)
                          ("checking the cache failed"));
 }
 
+/* Somebody who forgot the model would wait for detections in vain. */
+static void
+warn_of_default_model (GstDeimDetect *self)
+{
+  DeimModel *model = gst_deim_engine_get_model (self->engine);
+  g_autoptr (GString) classes = g_string_new (NULL);
+  for (guint i = 0; i < deim_model_get_info (model)->num_classes; i++)
+    g_string_append_printf (classes, "%s%s", i ? ", " : "", deim_model_get_label (model, i));
+  GST_ELEMENT_WARNING (
+      self, RESOURCE, SETTINGS,
+      ("No model is set. The default one is used, which knows nothing but drawn shapes (%s); set the "
+       "property \"model\" to a .safetensors, .pth or .onnx checkpoint of DEIM, DEIMv2, D-FINE or RT-DETR, "
+       "or to \"" DEIM_MODEL_DEFAULT "\" if shapes are what is meant.",
+       classes->str),
+      ("model=NULL"));
+}
+
 static gboolean
 gst_deim_detect_start (GstBaseTransform *base)
 {
@@ -145,7 +162,7 @@ gst_deim_detect_start (GstBaseTransform *base)
   g_autofree gchar *device = g_strdup (self->settings.device);
   g_autofree gchar *cache_dir = g_strdup (self->settings.cache_dir);
   g_autofree gchar *instance_id = g_strdup (self->settings.model_instance_id);
-  GstDeimEngineKey key = { .model = model,
+  GstDeimEngineKey key = { .model = model ? model : DEIM_MODEL_DEFAULT,
                            .labels_file = labels_file,
                            .device = device,
                            .cache_dir = cache_dir,
@@ -159,11 +176,11 @@ gst_deim_detect_start (GstBaseTransform *base)
   self->meta = self->settings.meta;
   GST_OBJECT_UNLOCK (self);
 
-  if (!model || !*model) {
+  if (model && !*model) {
     GST_ELEMENT_ERROR (self, RESOURCE, SETTINGS,
-                       ("No model is set; set the property \"model\" to a .safetensors or .pth checkpoint of DEIM, "
-                        "DEIMv2, D-FINE or RT-DETR."),
-                       ("model=NULL"));
+                       ("The property \"model\" is empty; set it to a .safetensors or .pth checkpoint of DEIM, DEIMv2, "
+                        "D-FINE or RT-DETR."),
+                       (NULL));
     return FALSE;
   }
   const gchar *doing = "reading the properties";
@@ -186,11 +203,13 @@ gst_deim_detect_start (GstBaseTransform *base)
   }
 
   warn_of_cache (self);
+  if (!model)
+    warn_of_default_model (self);
   reset (self);
   gst_deim_timing_start (self);
   DeimModel *loaded = gst_deim_engine_get_model (self->engine);
   const DeimModelInfo *info = deim_model_get_info (loaded);
-  GST_INFO_OBJECT (self, "%s: %s with %u classes at %ux%u (height x width) on %s, %u in flight", model, info->arch,
+  GST_INFO_OBJECT (self, "%s: %s with %u classes at %ux%u (height x width) on %s, %u in flight", key.model, info->arch,
                    info->num_classes, info->input_height, info->input_width,
                    deim_device_get_name (gst_deim_engine_get_device (self->engine)), self->slots);
   for (const gchar *const *note = deim_model_get_notes (loaded); *note; note++)

@@ -327,14 +327,18 @@ gst_deim_settings_install (GObjectClass *klass)
   /**
    * GstDeimDetect:model:
    *
-   * The checkpoint: a .safetensors file, or a PyTorch .pth file of DEIM, DEIMv2, D-FINE or RT-DETR as its authors
-   * published it. Read when the element starts.
+   * The checkpoint: a .safetensors file, an official ONNX export, or a PyTorch .pth file of DEIM, DEIMv2, D-FINE or
+   * RT-DETR as its authors published it, or "default": a model of six drawn shapes that is part of the library, for
+   * trying things out. It is also used, with a warning, when nothing is set. Read when the element starts.
    *
    * Since: 0.1
    */
   g_object_class_install_property (
       klass, PROP_MODEL,
-      g_param_spec_string ("model", "Model", "Checkpoint file to load (.safetensors or .pth)", NULL, ready));
+      g_param_spec_string (
+          "model", "Model",
+          "Checkpoint file to load (.safetensors, .pth or .onnx), or \"default\", which knows drawn shapes", NULL,
+          ready));
   /**
    * GstDeimDetect:device:
    *

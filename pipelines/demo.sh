@@ -3,10 +3,11 @@
 #
 # From nothing to boxes: installs what is missing, builds, detects in pictures and in a video, and says where they are.
 #
-#   pipelines/demo.sh MODEL [INPUT]
+#   pipelines/demo.sh [MODEL [INPUT]]
 #
-# MODEL: a checkpoint (.safetensors or .pth). INPUT: a picture, a folder of pictures, or a video; without it the photos
-# of ../shared/real/open when they are there, else GStreamer's test picture. Results go to out/.
+# MODEL: a checkpoint (.safetensors or .pth); without it the model that is part of the library, which knows six drawn
+# shapes, and pictures made of them. INPUT: a picture, a folder of pictures, or a video; without it the photos of
+# ../shared/real/open when they are there, else GStreamer's test picture. Results go to out/.
 set -euo pipefail
 
 start=$PWD
@@ -32,27 +33,19 @@ absolute ()
   esac
 }
 
-[ "$#" -le 2 ] || die 'usage: pipelines/demo.sh MODEL [INPUT]'
-model=${1:+$(absolute "$1")}
+[ "$#" -le 2 ] || die 'usage: pipelines/demo.sh [MODEL [INPUT]]'
+case ${1:-default} in
+default) model=default ;;
+*) model=$(absolute "$1") ;;
+esac
 input=${2:+$(absolute "$2")}
-[ -z "$model" ] || [ -f "$model" ] || die "there is no file $model"
+[ "$model" = default ] || [ -f "$model" ] || die "there is no file $model"
 [ -z "$input" ] || [ -e "$input" ] || die "there is no file or folder $input"
 
 pipelines/setup.sh
 pipelines/build.sh build
 deim=build/tools/deim
 export GST_PLUGIN_PATH=$PWD/build/gst-plugin${GST_PLUGIN_PATH:+:$GST_PLUGIN_PATH}
-
-if [ -z "$model" ]; then
-  cat >&2 << 'TEXT'
-demo: gst-deim is built, and needs a checkpoint to detect anything: a model of its own comes later. The authors of
-demo: DEIMv2 publish theirs, trained on COCO's 80 classes (Apache-2.0): see the "ckpt" column of the Model Zoo at
-demo:   https://github.com/Intellindust-AI-Lab/DEIMv2
-demo: Atto and Femto are small enough for a CPU. Then:
-demo:   pipelines/demo.sh deimv2_hgnetv2_atto_coco.pth
-TEXT
-  exit 2
-fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/deim-demo.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -88,6 +81,11 @@ is_picture ()
 pictures=()
 video=
 shared=../shared/real/open
+if [ -z "$input" ] && [ "$model" = default ]; then
+  input=$work/shapes/images
+  say 'no model was given: taking the default one, and pictures of the shapes that it knows'
+  "$deim" dataset synth --output "$work/shapes" --count 12 --seed 20 > /dev/null
+fi
 if [ -z "$input" ] && compgen -G "$shared/*.jpg" > /dev/null; then
   input=$shared
   say "no input was given: taking the photos of $shared"
@@ -156,3 +154,13 @@ demo: and on a camera:
   GST_PLUGIN_PATH=$PWD/build/gst-plugin gst-launch-1.0 v4l2src ! videoconvert ! \\
     deimdetect model=$quoted ! deimoverlay ! videoconvert ! autovideosink
 TEXT
+if [ "$model" = default ]; then
+  cat << 'TEXT'
+
+demo: the default model knows drawn discs, squares, triangles, stars, crosses and rings, and nothing else. For people,
+demo: cars and the rest of COCO's 80 classes take a checkpoint of the authors of DEIMv2 (Apache-2.0; the "ckpt" column of
+demo: the Model Zoo at https://github.com/Intellindust-AI-Lab/DEIMv2; Atto and Femto are small enough for a CPU):
+demo:   pipelines/demo.sh deimv2_hgnetv2_atto_coco.pth
+demo: For classes of your own, "deim train --help".
+TEXT
+fi

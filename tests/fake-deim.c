@@ -268,7 +268,9 @@ deim_model_load (const gchar *path, const DeimModelOptions *options, GError **er
   guint64 num_classes;
   if (fails (FAKE_LOAD, error))
     return NULL;
-  if (!g_file_get_contents (path, &text, NULL, &io)) {
+  if (g_str_equal (path, DEIM_MODEL_DEFAULT)) {
+    text = g_strdup ("fake 6");
+  } else if (!g_file_get_contents (path, &text, NULL, &io)) {
     gboolean missing = g_error_matches (io, G_FILE_ERROR, G_FILE_ERROR_NOENT);
     g_set_error (error, DEIM_ERROR, missing ? DEIM_ERROR_NOT_FOUND : DEIM_ERROR_READ, "%s", io->message);
     return NULL;

@@ -65,8 +65,6 @@ test_start_error (gconstpointer data)
   g_auto (GStrv) settings = g_strsplit (expected->properties, ";", -1);
   for (guint i = 0; settings[i] && settings[i + 1]; i += 2)
     gst_util_set_object_arg (G_OBJECT (element), settings[i], settings[i + 1]);
-  if (!*expected->properties)
-    g_object_set (element, "model", NULL, NULL);
 
   /* Twice: what failed may not leave anything behind that changes the second answer. */
   for (guint round = 0; round < 2; round++) {
@@ -85,7 +83,7 @@ test_start_error (gconstpointer data)
 }
 
 static const StartError start_errors[] = {
-  { "", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "\"model\"" },
+  { "model;", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "\"model\" is empty" },
   { "model;/does/not/exist", gst_resource_error_quark, GST_RESOURCE_ERROR_NOT_FOUND, "/does/not/exist" },
   { "model;/", gst_resource_error_quark, GST_RESOURCE_ERROR_OPEN_READ, "" },
   { "model;/proc/self/cmdline", gst_stream_error_quark, GST_STREAM_ERROR_WRONG_TYPE, "not a checkpoint" },
@@ -100,6 +98,31 @@ static const StartError start_errors[] = {
   { "classes;5;region;1,2", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "region: \"1,2\"" },
   { "region;1,2,3,-4", gst_resource_error_quark, GST_RESOURCE_ERROR_SETTINGS, "x,y,w,h" },
 };
+
+/* Without a model the default one is taken, and the user is told; not one who asks for it. */
+static void
+test_default_model (void)
+{
+  GstElement *element = gst_object_ref_sink (gst_element_factory_make ("deimdetect", NULL));
+  g_autoptr (GstBus) bus = gst_bus_new ();
+  gst_element_set_bus (element, bus);
+  for (guint round = 0; round < 2; round++) {
+    if (round)
+      g_object_set (element, "model", "default", NULL);
+    g_assert_cmpint (gst_element_set_state (element, GST_STATE_PAUSED), !=, GST_STATE_CHANGE_FAILURE);
+    gst_element_set_state (element, GST_STATE_NULL);
+    g_autoptr (GstMessage) message = gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING | GST_MESSAGE_ERROR);
+    g_assert_cmpint (message != NULL, ==, round == 0);
+    if (!message)
+      continue;
+    g_autoptr (GError) warning = NULL;
+    gst_message_parse_warning (message, &warning, NULL);
+    g_assert_error (warning, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS);
+    g_assert_nonnull (strstr (warning->message, "class 0, class 1, class 2, class 3, class 4, class 5"));
+  }
+  gst_element_set_bus (element, NULL);
+  gst_object_unref (element);
+}
 
 /* What each kind of failure is called on the bus. */
 static const struct {
@@ -379,6 +402,7 @@ main (int argc, char **argv)
     g_autofree gchar *path = g_strdup_printf ("/deimdetect/start-error/%u", i);
     g_test_add_data_func (path, &start_errors[i], test_start_error);
   }
+  g_test_add_func ("/deimdetect/default-model", test_default_model);
   g_test_add_func ("/deimdetect/failures", test_failures);
   g_test_add_func ("/deimdetect/place", test_place);
   g_test_add_func ("/deimdetect/unreadable", test_unreadable);

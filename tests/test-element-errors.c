@@ -153,7 +153,7 @@ test_models (void)
   memcpy (other_bytes + 8, header, sizeof header - 1);
   g_autofree gchar *other = file_of ("other.safetensors", other_bytes, sizeof other_bytes);
 
-  expect_resource (no_model, GST_RESOURCE_ERROR_SETTINGS, "\"model\"");
+  expect_resource (no_model, GST_RESOURCE_ERROR_SETTINGS, "\"model\" is empty");
   expect_resource ("model=/does/not/exist.pth", GST_RESOURCE_ERROR_NOT_FOUND, "/does/not/exist.pth");
   g_autofree gchar *a_folder = g_strdup_printf ("model=%s", folder);
   expect_resource (a_folder, GST_RESOURCE_ERROR_OPEN_READ, folder);
