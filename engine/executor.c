@@ -99,10 +99,15 @@ deim_executor_is_half (const DeimExecutor *self, const DeimTensor *tensor)
 }
 
 gsize
+deim_executor_element_bytes (const DeimExecutor *self, const DeimTensor *tensor)
+{
+  return tensor->type == DEIM_TYPE_INT ? 4 : deim_executor_is_half (self, tensor) ? 8 : 16;
+}
+
+gsize
 deim_executor_root_bytes (const DeimExecutor *self, const DeimTensor *root)
 {
-  gsize n = deim_layout_storage (deim_layouts_get (self->layouts, root), root);
-  return n * (root->type == DEIM_TYPE_INT ? 4 : deim_executor_is_half (self, root) ? 8 : 16);
+  return deim_layout_storage (deim_layouts_get (self->layouts, root), root) * deim_executor_element_bytes (self, root);
 }
 
 /* --------------------------------------------------------------- the arena */
@@ -474,7 +479,7 @@ dispatch_bytes (const DeimExecutor *self, const DeimDispatch *d)
     } else {
       DeimShape s = bind->tensor->shape;
       gdouble vec4s = (gdouble) s.n * s.h * s.w * deim_layouts_get (self->layouts, bind->tensor)->blocks;
-      bytes += vec4s * (deim_executor_is_half (self, bind->tensor) ? 8 : 16);
+      bytes += vec4s * (gdouble) deim_executor_element_bytes (self, bind->tensor);
     }
   }
   return bytes;

@@ -41,18 +41,13 @@ typedef struct {
   gboolean write;
 } Access;
 
-static gsize
-element_bytes (const DeimRun *self, const DeimTensor *tensor)
-{
-  return tensor->type == DEIM_TYPE_INT ? 4 : deim_executor_is_half (self->executor, tensor) ? 8 : 16;
-}
-
 /* The bytes of the arena between a tensor's first and last element. */
 static Access
 tensor_access (const DeimRun *self, const DeimTensor *tensor, gboolean write)
 {
   const DeimLayout *layout = deim_layouts_get (self->executor->layouts, tensor);
-  gsize base = self->executor->tensor_offset[layout->root->id], unit = element_bytes (self, tensor);
+  gsize base = self->executor->tensor_offset[layout->root->id],
+        unit = deim_executor_element_bytes (self->executor, tensor);
   VkBuffer buffer = self->arena.buffer;
   if (tensor->plain || tensor->type == DEIM_TYPE_INT)
     return (Access){ buffer, base, base + deim_executor_root_bytes (self->executor, tensor), write };

@@ -126,26 +126,40 @@ deim_ranks_sum_doubles (DeimRanks *self, gdouble *values, guint n)
   }
 }
 
+/* One number of each, in the order of ranks. Free with g_free(). */
+static guint *
+gather_numbers (DeimRanks *self, guint own)
+{
+  guint *all = g_new (guint, deim_ranks_get_count (self));
+
+  deim_ranks_gather (self, &own, sizeof own, all);
+  return all;
+}
+
+static guint
+find_most (const guint *values, guint n)
+{
+  guint most = 0;
+
+  for (guint i = 0; i < n; i++)
+    most = MAX (most, values[i]);
+  return most;
+}
+
 guint
 deim_ranks_most (DeimRanks *self, guint value)
 {
-  guint count = deim_ranks_get_count (self);
-  g_autofree guint *all = g_new (guint, count);
+  g_autofree guint *all = gather_numbers (self, value);
 
-  deim_ranks_gather (self, &value, sizeof value, all);
-  for (guint i = 0; i < count; i++)
-    value = MAX (value, all[i]);
-  return value;
+  return find_most (all, deim_ranks_get_count (self));
 }
 
 guint
 deim_ranks_any (DeimRanks *self, guint flags)
 {
-  guint count = deim_ranks_get_count (self);
-  g_autofree guint *all = g_new (guint, count);
+  g_autofree guint *all = gather_numbers (self, flags);
 
-  deim_ranks_gather (self, &flags, sizeof flags, all);
-  for (guint i = 0; i < count; i++)
+  for (guint i = 0; i < deim_ranks_get_count (self); i++)
     flags |= all[i];
   return flags;
 }
@@ -154,15 +168,14 @@ deim_ranks_any (DeimRanks *self, guint flags)
 void
 deim_ranks_join_arrays (DeimRanks *self, GArray *array)
 {
-  guint count = deim_ranks_get_count (self), own = array->len, longest = deim_ranks_most (self, own);
-  gsize size = g_array_get_element_size (array);
-  g_autofree guint *lengths = g_new (guint, count);
-  g_autofree guint8 *all = g_malloc (MAX (count * longest * size, 1));
-
   if (is_alone (self))
     return;
-  deim_ranks_gather (self, &own, sizeof own, lengths);
-  g_array_set_size (array, longest);
+  guint count = deim_ranks_get_count (self), own = array->len;
+  g_autofree guint *lengths = gather_numbers (self, own);
+  gsize size = g_array_get_element_size (array), longest = find_most (lengths, count);
+  g_autofree guint8 *all = g_malloc (MAX (count * longest * size, 1));
+
+  g_array_set_size (array, (guint) longest);
   memset (array->data + own * size, 0, (longest - own) * size);
   deim_ranks_gather (self, array->data, longest * size, all);
   g_array_set_size (array, 0);
