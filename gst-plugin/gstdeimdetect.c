@@ -177,10 +177,11 @@ gst_deim_detect_start (GstBaseTransform *base)
   GST_OBJECT_UNLOCK (self);
 
   if (model && !*model) {
-    GST_ELEMENT_ERROR (self, RESOURCE, SETTINGS,
-                       ("The property \"model\" is empty; set it to a .safetensors or .pth checkpoint of DEIM, DEIMv2, "
-                        "D-FINE or RT-DETR."),
-                       (NULL));
+    GST_ELEMENT_ERROR (
+        self, RESOURCE, SETTINGS,
+        ("The property \"model\" is empty; set it to a .safetensors, .pth or .onnx checkpoint of DEIM, DEIMv2, "
+         "D-FINE or RT-DETR."),
+        (NULL));
     return FALSE;
   }
   const gchar *doing = "reading the properties";

@@ -14,8 +14,7 @@
  *  - Every frame leaves within the announced latency, or as soon after as its inference is done: through the next
  *    frame's chain call, through a serialized event or query, or through the linger thread.
  *  - Serialized events stay where they are among the frames. In a live stream those that change nothing about frames
- *    (tags, what applications send) leave behind the frame that they came behind; the others let all frames leave
- * first.
+ *    (tags, what applications send) leave behind the frame that they came behind; all frames leave before the others.
  *  - A live stream is not made to wait for longer than a frame, unless it is told to by qos=false. One that is quicker
  *    than the device is overloaded: frames that come during an inference are not inferred. All of them stay for the
  *    announced latency, so that one leaves for each that comes: in bursts they would wait for their time in the sink,

@@ -2,8 +2,8 @@
 /*
  * gstdeimmqtttopic.h - the topic of a document from a template: "cameras/{stream}/objects".
  *
- * {stream} is what the document calls the stream, and the name of the element where it has none or an empty one; {element} is the
- * name of the element.
+ * {stream} is what the document calls the stream, and the name of the element where it has none or an empty one;
+ * {element} is the name of the element.
  */
 #pragma once
 
