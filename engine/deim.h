@@ -412,8 +412,23 @@ DEIM_API GArray *deim_detector_collect (DeimDetector *detector, guint64 ticket, 
 /** deim_detector_is_done: whether collecting @ticket would return at once. */
 DEIM_API gboolean deim_detector_is_done (DeimDetector *detector, guint64 ticket);
 
-/** deim_detector_wait: the same, after sleeping for up to @microseconds until it would. */
+/**
+ * deim_detector_get_end_time: when the inference of @ticket ended, in microseconds of g_get_monotonic_time(); 0 while
+ * it has not, and for a ticket that was collected.
+ */
+DEIM_API gint64 deim_detector_get_end_time (DeimDetector *detector, guint64 ticket);
+
+/**
+ * deim_detector_wait: deim_detector_is_done(), after sleeping for up to @microseconds (G_MAXUINT64: for as long as it
+ * takes) until it would be TRUE. Does not sleep while the detector is flushing.
+ */
 DEIM_API gboolean deim_detector_wait (DeimDetector *detector, guint64 ticket, guint64 microseconds);
+
+/**
+ * deim_detector_set_flushing: wakes whoever sleeps in deim_detector_wait(), and lets nobody sleep there, until it is
+ * set to FALSE again: for a stream that is to stop or to jump at once. Nothing else changes.
+ */
+DEIM_API void deim_detector_set_flushing (DeimDetector *detector, gboolean flushing);
 
 /** deim_detector_drop: gives @ticket's place back without its result, when the device is through with it. */
 DEIM_API void deim_detector_drop (DeimDetector *detector, guint64 ticket);

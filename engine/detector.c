@@ -236,22 +236,41 @@ deim_detector_collect (DeimDetector *self, guint64 ticket, GError **error)
 gboolean
 deim_detector_wait (DeimDetector *self, guint64 ticket, guint64 microseconds)
 {
-  gint64 until = g_get_monotonic_time () + (gint64) MIN (microseconds, G_MAXINT32);
+  gint64 until = g_get_monotonic_time () + (gint64) MIN (microseconds, G_MAXINT64 / 2);
   DeimSeat *seat;
   gboolean done;
   g_mutex_lock (&self->engine->lock);
   do {
     seat = find_ticket (self, ticket); /* another thread may take it meanwhile */
     done = !seat || seat->state == SEAT_DONE;
-  } while (!done && microseconds > 0 && g_cond_wait_until (&self->done, &self->engine->lock, until));
+  } while (!done && microseconds > 0 && !self->flushing && g_cond_wait_until (&self->done, &self->engine->lock, until));
   g_mutex_unlock (&self->engine->lock);
   return done;
+}
+
+void
+deim_detector_set_flushing (DeimDetector *self, gboolean flushing)
+{
+  g_mutex_lock (&self->engine->lock);
+  self->flushing = flushing;
+  g_cond_broadcast (&self->done);
+  g_mutex_unlock (&self->engine->lock);
 }
 
 gboolean
 deim_detector_is_done (DeimDetector *self, guint64 ticket)
 {
   return deim_detector_wait (self, ticket, 0);
+}
+
+gint64
+deim_detector_get_end_time (DeimDetector *self, guint64 ticket)
+{
+  g_mutex_lock (&self->engine->lock);
+  const DeimSeat *seat = find_ticket (self, ticket);
+  gint64 ended = seat && seat->state == SEAT_DONE ? seat->ended : 0;
+  g_mutex_unlock (&self->engine->lock);
+  return ended;
 }
 
 void

@@ -39,6 +39,7 @@ struct _DeimSeat {
   gboolean dropped;
   guint64 ticket;
   gint64 since;  /* monotonic: it waits */
+  gint64 ended;  /* monotonic: DONE since then */
   guint64 value; /* of the timeline: the device may be at its memory until then; 0: it is not */
   DeimPreprocessor *preprocessor;
   gfloat *records; /* [DEIM_RECORD][max_detections] */
@@ -53,7 +54,8 @@ struct _DeimDetector {
   guint waiting, running; /* seats in these states */
   guint missed;           /* batches in a row without a frame of it */
   gboolean resting;       /* hands nothing in for now */
-  GCond done;             /* a seat became DONE */
+  gboolean flushing;      /* nobody may sleep in deim_detector_wait() */
+  GCond done;             /* a seat became DONE, or `flushing` changed */
   DeimSeat seats[DEIM_MAX_IN_FLIGHT];
   GArray *profile; /* of DeimProfileEntry: the frame computed last */
 };

@@ -44,6 +44,7 @@ end_seat (DeimSeat *seat)
 {
   seat->detector->running--;
   seat->state = seat->dropped ? SEAT_FREE : SEAT_DONE;
+  seat->ended = g_get_monotonic_time ();
   if (seat->dropped)
     g_clear_error (&seat->error);
   g_cond_broadcast (&seat->detector->done);

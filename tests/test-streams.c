@@ -241,6 +241,36 @@ test_one_stream (Fixture *f, gconstpointer data)
   g_assert_cmpuint (get_stats (engine).batches, ==, 2);
 }
 
+typedef struct {
+  DeimDetector *detector;
+  guint64 ticket;
+} Sleeper;
+
+static gpointer
+sleep_main (gpointer data)
+{
+  Sleeper *sleeper = data;
+  return GINT_TO_POINTER (deim_detector_wait (sleeper->detector, sleeper->ticket, G_MAXUINT64));
+}
+
+/* Who waits for a frame that waits for company can be woken, and the frame stays. */
+static void
+test_flushing (Fixture *f, gconstpointer data)
+{
+  g_autoptr (DeimEngine) engine = make_engine (f, 2, 60000);
+  g_autoptr (DeimDetector) a = add (engine, 1, 0), b = add (engine, 1, 2);
+  Sleeper sleeper = { a, submit (f, a, 0) };
+  GThread *thread = g_thread_new ("sleeper", sleep_main, &sleeper);
+  g_usleep (20000); /* most likely it sleeps by now; else it must not begin to */
+  deim_detector_set_flushing (a, TRUE);
+  g_assert_false (GPOINTER_TO_INT (g_thread_join (thread)));
+  g_assert_false (deim_detector_wait (a, sleeper.ticket, G_MAXUINT64));
+  g_assert_cmpint (deim_detector_get_end_time (a, sleeper.ticket), ==, 0);
+  deim_detector_set_flushing (a, FALSE);
+  check (f, b, submit (f, b, 2), 2);
+  check (f, a, sleeper.ticket, 0);
+}
+
 /* An idle device waits for company, but no longer than it is told, and a frame is taken back without any wait. */
 static void
 test_waiting (Fixture *f, gconstpointer data)
@@ -513,6 +543,7 @@ main (int argc, char **argv)
   ADD ("batches/4", GUINT_TO_POINTER (4), test_batches);
   ADD ("batches/6", GUINT_TO_POINTER (6), test_batches);
   ADD ("one-stream", NULL, test_one_stream);
+  ADD ("flushing", NULL, test_flushing);
   ADD ("waiting", NULL, test_waiting);
   ADD ("growth", NULL, test_growth);
   ADD ("options", NULL, test_options);
