@@ -6,18 +6,23 @@
 
 #include <glib/gstdio.h>
 
-/* One shared object. It stands in its pool's table for as long as somebody uses it; a forgotten one lives on for its
- * present users only. */
+/* One shared object. It stands in its pool's table from before it is made until after it is destroyed, so that nobody
+ * makes it twice, and a device is closed before it is opened again. A forgotten one lives on for its present users
+ * only.
+ */
 typedef struct {
   gchar *name;
   gchar *settings; /* that its users agree about: lines of "name=value" */
   gpointer object;
   guint users;
+  gboolean changing; /* it is being made or destroyed */
   gboolean forgotten;
 } Shared;
 
+/* Making and destroying take long and happen outside of the lock: who wants the same object waits, others do not. */
 typedef struct {
   GMutex lock;
+  GCond changed;     /* no longer `changing` */
   GHashTable *table; /* name -> Shared, borrowed; NULL while empty */
   GDestroyNotify destroy;
 } Pool;
@@ -52,37 +57,30 @@ set_disagreement (const Shared *shared, const gchar *settings, GError **error)
       shared->name, theirs[i] ? theirs[i] : "none", ours[i] ? ours[i] : "none");
 }
 
-/*
- * Finds or creates what is called @name. Creating happens under the lock: two elements that want the same object at the
- * same time must not load it twice.
- */
+/* The lock is held from here on, up to pool_take(). */
 static Shared *
-pool_take (Pool *pool, const gchar *name, const gchar *settings, CreateFunc create, gconstpointer what, GError **error)
+find_settled (Pool *pool, const gchar *name)
 {
-  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&pool->lock);
-  Shared *shared = pool->table ? g_hash_table_lookup (pool->table, name) : NULL;
-  if (shared && !g_str_equal (shared->settings, settings)) {
-    set_disagreement (shared, settings, error);
-    return NULL;
-  }
-  if (!shared) {
-    gpointer object = create (what, error);
-    if (!object)
-      return NULL;
-    shared = g_new0 (Shared, 1);
-    shared->name = g_strdup (name);
-    shared->settings = g_strdup (settings);
-    shared->object = object;
-    if (!pool->table)
-      pool->table = g_hash_table_new (g_str_hash, g_str_equal);
-    g_hash_table_insert (pool->table, shared->name, shared);
-  }
-  shared->users++;
+  Shared *shared;
+  while ((shared = pool->table ? g_hash_table_lookup (pool->table, name) : NULL) && shared->changing)
+    g_cond_wait (&pool->changed, &pool->lock);
+  return shared;
+}
+
+static Shared *
+add_shared (Pool *pool, const gchar *name, const gchar *settings)
+{
+  Shared *shared = g_new0 (Shared, 1);
+  shared->name = g_strdup (name);
+  shared->settings = g_strdup (settings);
+  if (!pool->table)
+    pool->table = g_hash_table_new (g_str_hash, g_str_equal);
+  g_hash_table_insert (pool->table, shared->name, shared);
   return shared;
 }
 
 static void
-pool_forget_unlocked (Pool *pool, Shared *shared)
+forget_shared (Pool *pool, Shared *shared)
 {
   if (shared->forgotten)
     return;
@@ -92,7 +90,54 @@ pool_forget_unlocked (Pool *pool, Shared *shared)
     g_clear_pointer (&pool->table, g_hash_table_unref);
 }
 
-/* The object is destroyed under the lock too, so that a device is closed before the same one is opened again. */
+static void
+remove_shared (Pool *pool, Shared *shared)
+{
+  forget_shared (pool, shared);
+  g_free (shared->name);
+  g_free (shared->settings);
+  g_free (shared);
+}
+
+static void
+begin_change (Pool *pool, Shared *shared)
+{
+  shared->changing = TRUE;
+  g_mutex_unlock (&pool->lock);
+}
+
+static void
+end_change (Pool *pool, Shared *shared)
+{
+  g_mutex_lock (&pool->lock);
+  shared->changing = FALSE;
+  g_cond_broadcast (&pool->changed);
+}
+
+/* Finds or creates what is called @name. */
+static Shared *
+pool_take (Pool *pool, const gchar *name, const gchar *settings, CreateFunc create, gconstpointer what, GError **error)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&pool->lock);
+  Shared *shared = find_settled (pool, name);
+  if (shared && !g_str_equal (shared->settings, settings)) {
+    set_disagreement (shared, settings, error);
+    return NULL;
+  }
+  if (!shared) {
+    shared = add_shared (pool, name, settings);
+    begin_change (pool, shared);
+    shared->object = create (what, error);
+    end_change (pool, shared);
+    if (!shared->object) {
+      remove_shared (pool, shared);
+      return NULL;
+    }
+  }
+  shared->users++;
+  return shared;
+}
+
 static void
 pool_give (Pool *pool, Shared *shared)
 {
@@ -101,11 +146,10 @@ pool_give (Pool *pool, Shared *shared)
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&pool->lock);
   if (--shared->users > 0)
     return;
-  pool_forget_unlocked (pool, shared);
+  begin_change (pool, shared);
   pool->destroy (shared->object);
-  g_free (shared->name);
-  g_free (shared->settings);
-  g_free (shared);
+  end_change (pool, shared);
+  remove_shared (pool, shared);
 }
 
 static void
@@ -113,7 +157,7 @@ pool_forget (Pool *pool, Shared *shared)
 {
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&pool->lock);
   if (shared)
-    pool_forget_unlocked (pool, shared);
+    forget_shared (pool, shared);
 }
 
 static gpointer

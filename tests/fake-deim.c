@@ -44,7 +44,7 @@ struct _DeimDetector {
   DeimEngine *engine;
   guint n_slots;
   Slot slots[16];
-  gboolean resting;
+  gboolean resting, flushing;
   guint64 next_ticket;
 };
 
@@ -52,9 +52,12 @@ struct _DeimDetector {
 static GMutex lock;
 static GCond changed;
 static gboolean gate_open = TRUE, nothing_found, company;
+static gint64 opened; /* monotonic: the gate, last */
 static FakeDmabuf dmabuf;
 static guint delay_ms;
 static gint failure[FAKE_N_STAGES] = { -1, -1, -1, -1, -1 }, victim = -1;
+static gint held = -1;     /* the stage */
+static gboolean is_inside; /* somebody is in it */
 static FakeDeimCounts counts;
 
 /* ------------------------------------------------------------------ control */
@@ -79,13 +82,15 @@ fake_deim_reset (void)
   g_mutex_lock (&lock);
   g_assert_cmpuint (counts.live, ==, 0);
   gate_open = TRUE;
+  opened = 0;
   nothing_found = FALSE;
   company = FALSE;
   dmabuf = FAKE_DMABUF_NONE;
   delay_ms = 0;
   for (guint i = 0; i < FAKE_N_STAGES; i++)
     failure[i] = -1;
-  victim = -1;
+  victim = held = -1;
+  is_inside = FALSE;
   counts = (FakeDeimCounts){ 0 };
   g_mutex_unlock (&lock);
 }
@@ -95,6 +100,7 @@ fake_deim_set_gate (gboolean open)
 {
   g_mutex_lock (&lock);
   gate_open = open;
+  opened = g_get_monotonic_time ();
   g_cond_broadcast (&changed);
   g_mutex_unlock (&lock);
 }
@@ -124,6 +130,32 @@ fake_deim_set_failure_at (FakeStage stage, gint code)
 }
 
 void
+fake_deim_hold_stage (FakeStage stage)
+{
+  g_mutex_lock (&lock);
+  held = (gint) stage;
+  g_mutex_unlock (&lock);
+}
+
+void
+fake_deim_await_held (void)
+{
+  g_mutex_lock (&lock);
+  while (!is_inside)
+    g_cond_wait (&changed, &lock);
+  g_mutex_unlock (&lock);
+}
+
+void
+fake_deim_release_stage (void)
+{
+  g_mutex_lock (&lock);
+  held = -1;
+  g_cond_broadcast (&changed);
+  g_mutex_unlock (&lock);
+}
+
+void
 fake_deim_set_victim (gint first)
 {
   g_mutex_lock (&lock);
@@ -137,12 +169,19 @@ fake_deim_set_failure (gint code)
   fake_deim_set_failure_at (FAKE_COLLECT, code);
 }
 
-/* Whether this stage was told to fail. */
+/* Whether this stage was told to fail; only the first to come to one that is held stays there. */
 static gboolean
 fails (FakeStage stage, GError **error)
 {
   static const gchar *const names[] = { "loading", "opening", "making", "submitting", "collecting" };
   g_mutex_lock (&lock);
+  if (held == (gint) stage && !is_inside) {
+    is_inside = TRUE;
+    g_cond_broadcast (&changed);
+    while (held == (gint) stage)
+      g_cond_wait (&changed, &lock);
+    is_inside = FALSE;
+  }
   gint code = failure[stage];
   g_mutex_unlock (&lock);
   if (code >= 0)
@@ -410,6 +449,13 @@ deim_engine_add_detector (DeimEngine *engine, guint in_flight, DeimResize resize
   return detector;
 }
 
+DeimDetector *
+deim_detector_ref (DeimDetector *detector)
+{
+  g_atomic_ref_count_inc (&detector->refs);
+  return detector;
+}
+
 void
 deim_detector_unref (DeimDetector *detector)
 {
@@ -538,11 +584,27 @@ gboolean
 deim_detector_wait (DeimDetector *detector, guint64 ticket, guint64 microseconds)
 {
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&lock);
-  gint64 until = g_get_monotonic_time () + (gint64) microseconds;
+  gint64 until = g_get_monotonic_time () + (gint64) MIN (microseconds, G_MAXINT64 / 2);
   Slot *slot = find_ticket (detector, ticket);
-  while (!has_ended (detector, slot) && g_get_monotonic_time () < until)
+  while (!has_ended (detector, slot) && !detector->flushing && g_get_monotonic_time () < until)
     g_cond_wait_until (&changed, &lock, runs (detector) ? MIN (until, slot->ends) : until);
   return has_ended (detector, slot);
+}
+
+void
+deim_detector_set_flushing (DeimDetector *detector, gboolean flushing)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&lock);
+  detector->flushing = flushing;
+  g_cond_broadcast (&changed);
+}
+
+gint64
+deim_detector_get_end_time (DeimDetector *detector, guint64 ticket)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&lock);
+  Slot *slot = find_ticket (detector, ticket);
+  return has_ended (detector, slot) ? MAX (slot->ends, opened) : 0;
 }
 
 gboolean

@@ -31,6 +31,11 @@ void fake_deim_set_company (gboolean wanted);
 typedef enum { FAKE_LOAD, FAKE_OPEN, FAKE_MAKE, FAKE_SUBMIT, FAKE_COLLECT, FAKE_N_STAGES } FakeStage;
 void fake_deim_set_failure_at (FakeStage stage, gint code);
 void fake_deim_set_failure (gint code);
+/* From now on a stage does not end before it is let go: loading, opening or making. */
+void fake_deim_hold_stage (FakeStage stage);
+/* Waits until somebody is in the stage that is held. */
+void fake_deim_await_held (void);
+void fake_deim_release_stage (void);
 /* Collecting fails for frames only whose first byte is @first; -1: for all. */
 void fake_deim_set_victim (gint first);
 /* Nothing is found in any frame. */

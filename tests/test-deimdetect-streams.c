@@ -258,6 +258,41 @@ test_flush (void)
   end_streams (streams);
 }
 
+static gpointer
+start_another (gpointer properties)
+{
+  return add_element (properties);
+}
+
+/* An element that takes long to load its model, to open its device or to make its network holds up no other that starts
+ * or stops meanwhile; one that wants the very same waits for it, and does nothing twice. */
+static void
+test_slow_start (gconstpointer data)
+{
+  FakeStage stage = GPOINTER_TO_INT (data);
+  fake_deim_reset ();
+  GstHarness *early = add_element ("device=a");
+  fake_deim_hold_stage (stage);
+  g_autofree gchar *file = fake_deim_write_model (5), *other = g_strdup_printf ("device=b model=%s", file);
+  GThread *slow = g_thread_new ("slow", start_another, other);
+  fake_deim_await_held ();
+  GThread *same = g_thread_new ("same", start_another, other);
+  GstHarness *late = add_element ("device=c");
+  push_frames (late, RGB_CAPS, 0, 3);
+  teardown_harness (late);
+  teardown_harness (early);
+  fake_deim_release_stage ();
+  GstHarness *pair[] = { g_thread_join (slow), g_thread_join (same) };
+  FakeDeimCounts counts = fake_deim_get_counts ();
+  g_assert_cmpuint (counts.models_loaded, ==, 2);
+  g_assert_cmpuint (counts.devices_opened, ==, 3);
+  g_assert_cmpuint (counts.engines_made, ==, 3);
+  teardown_harness (pair[0]);
+  teardown_harness (pair[1]);
+  g_assert_cmpuint (fake_deim_get_counts ().live, ==, 0);
+  g_unlink (file);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -271,6 +306,9 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect-streams/stall", test_stall);
   g_test_add_func ("/deimdetect-streams/leave", test_leave);
   g_test_add_func ("/deimdetect-streams/flush", test_flush);
+  g_test_add_data_func ("/deimdetect-streams/slow-start/load", GINT_TO_POINTER (FAKE_LOAD), test_slow_start);
+  g_test_add_data_func ("/deimdetect-streams/slow-start/open", GINT_TO_POINTER (FAKE_OPEN), test_slow_start);
+  g_test_add_data_func ("/deimdetect-streams/slow-start/make", GINT_TO_POINTER (FAKE_MAKE), test_slow_start);
   int result = run_element_tests ();
   g_unlink (model);
   g_free (model);
