@@ -85,11 +85,26 @@ gst_deim_detect_stop (GstBaseTransform *base)
   for (guint i = 0; i < self->n_abandoned; i++)
     deim_detector_drop (self->detector, self->abandoned[i]);
   self->n_abandoned = 0;
-  g_clear_pointer (&self->detector, deim_detector_unref);
+  GST_OBJECT_LOCK (self);
+  DeimDetector *detector = g_steal_pointer (&self->detector);
+  GST_OBJECT_UNLOCK (self);
+  g_clear_pointer (&detector, deim_detector_unref);
   g_clear_pointer (&self->engine, gst_deim_engine_free);
   g_clear_pointer (&self->filter, g_free);
   gst_video_info_init (&self->info);
   return TRUE;
+}
+
+/* From now on, or no longer, the streaming thread leaves at once: also when it sleeps, waiting for an inference. */
+static void
+set_flushing (GstDeimDetect *self, gboolean flushing)
+{
+  GST_OBJECT_LOCK (self);
+  g_autoptr (DeimDetector) detector = self->detector ? deim_detector_ref (self->detector) : NULL;
+  GST_OBJECT_UNLOCK (self);
+  g_atomic_int_set (&self->flushing, flushing);
+  if (detector)
+    deim_detector_set_flushing (detector, flushing);
 }
 
 static void
@@ -191,7 +206,10 @@ gst_deim_detect_start (GstBaseTransform *base)
   }
   if (self->engine) {
     doing = "making the network ready for the device";
-    self->detector = gst_deim_engine_new_detector (self->engine, in_flight, resize, &error);
+    DeimDetector *detector = gst_deim_engine_new_detector (self->engine, in_flight, resize, &error);
+    GST_OBJECT_LOCK (self);
+    self->detector = detector;
+    GST_OBJECT_UNLOCK (self);
   }
   if (self->detector) {
     doing = "reading the properties";
@@ -367,7 +385,7 @@ gst_deim_detect_propose_allocation (GstBaseTransform *base, GstQuery *decide_que
   /* Buffers pass through, so what downstream wants counts; an element that does not answer wants nothing special. */
   GST_BASE_TRANSFORM_CLASS (parent_class)->propose_allocation (base, decide_query, query);
   grow_pools (self, query);
-  /* Any stride is fine here. Where it is not fine downstream, pack() of gstdeimflow.c copies. */
+  /* Any stride is fine here. Where it is not fine downstream, pack() of gstdeimpush.c copies. */
   gboolean known = gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
   if (!known)
     gst_query_add_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
@@ -386,7 +404,7 @@ gst_deim_detect_sink_event (GstBaseTransform *base, GstEvent *event)
 
   switch (GST_EVENT_TYPE (event)) {
   case GST_EVENT_FLUSH_START: {
-    g_atomic_int_set (&self->flushing, TRUE);
+    set_flushing (self, TRUE);
     /* Downstream flushes first: then nothing that holds the stream lock can be blocked there. */
     gboolean done = GST_BASE_TRANSFORM_CLASS (parent_class)->sink_event (base, event);
     GST_PAD_STREAM_LOCK (GST_BASE_TRANSFORM_SINK_PAD (self));
@@ -400,7 +418,7 @@ gst_deim_detect_sink_event (GstBaseTransform *base, GstEvent *event)
     self->earliest = GST_CLOCK_TIME_NONE;
     self->proportion = 1.0;
     GST_OBJECT_UNLOCK (self);
-    g_atomic_int_set (&self->flushing, FALSE);
+    set_flushing (self, FALSE);
     break;
   default:
     /* Events stay where they are among the frames. */
@@ -525,6 +543,15 @@ gst_deim_detect_generate_output (GstBaseTransform *base, GstBuffer **outbuf)
 
 /* ------------------------------------------------------------------- object */
 
+static GstStateChangeReturn
+gst_deim_detect_change_state (GstElement *element, GstStateChange transition)
+{
+  /* Before the base class waits for the streaming thread. */
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY)
+    set_flushing (GST_DEIM_DETECT (element), TRUE);
+  return GST_ELEMENT_CLASS (parent_class)->change_state (element, transition);
+}
+
 static void
 gst_deim_detect_finalize (GObject *object)
 {
@@ -552,6 +579,7 @@ gst_deim_detect_class_init (GstDeimDetectClass *klass)
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
 
+  element_class->change_state = GST_DEBUG_FUNCPTR (gst_deim_detect_change_state);
   base_class->start = GST_DEBUG_FUNCPTR (gst_deim_detect_start);
   base_class->stop = GST_DEBUG_FUNCPTR (gst_deim_detect_stop);
   base_class->transform_caps = GST_DEBUG_FUNCPTR (gst_deim_detect_transform_caps);

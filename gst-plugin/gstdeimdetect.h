@@ -65,7 +65,6 @@ typedef struct {
   gboolean in_place;    /* the device reads the buffer itself */
   GstClockTime running; /* or NONE */
   gint64 entered;       /* g_get_monotonic_time() */
-  gint64 seen_busy;     /* the last time at which its inference was seen unfinished; 0: never */
   GQueue events;        /* of GstEvent: what came behind it, and leaves behind it */
 } GstDeimPending;
 
@@ -94,8 +93,8 @@ struct _GstDeimDetect {
 
   /* stream: between start and stop */
   GstDeimEngine *engine;
-  DeimDetector *detector;
-  guint slots; /* written under both locks */
+  DeimDetector *detector; /* written under both locks */
+  guint slots;            /* likewise */
   /* stream: the settings in force */
   GstDeimFilter *filter;
   GstDeimRegion region;
@@ -128,7 +127,7 @@ struct _GstDeimDetect {
   guint left;    /* frames that left since the last one came, in overload */
   gboolean region_warned;
   GstFlowReturn flow; /* OK or ERROR: met by the engine, or outside of the chain function; until a flush or a restart */
-  gint flushing;      /* atomic: FLUSH_START to FLUSH_STOP */
+  gint flushing;      /* atomic: FLUSH_START to FLUSH_STOP, and while stopping */
 
   /* the thread that lets frames out when upstream sends nothing more for a while */
   GThread *linger;
@@ -171,7 +170,8 @@ gint64 gst_deim_flow_push_overdue (GstDeimDetect *self);
  * is posted, the frame is counted as discarded. Memory that is a DMABuf is read where it lies, if the device can; so
  * the buffer has to stay until the result is collected. */
 GstFlowReturn gst_deim_submit (GstDeimDetect *self, GstDeimPending *frame);
-/* Waits for the inference of @frame and takes its result. */
+/* Waits for the inference of @frame and takes its result. FLUSHING, and the frame stays as it is, when a flush comes.
+ */
 GstFlowReturn gst_deim_submit_collect (GstDeimDetect *self, GstDeimPending *frame);
 /* Gives the slots of abandoned frames back whose inferences have ended. */
 void gst_deim_submit_reap (GstDeimDetect *self);
@@ -190,9 +190,9 @@ GstFlowReturn gst_deim_push (GstDeimDetect *self, GstDeimPending *frame);
 
 /* Computes what LATENCY queries are answered and tells the application about a change; small ones only when @exact. */
 void gst_deim_timing_update_latency (GstDeimDetect *self, gboolean exact);
-/* One more inference took at most @microseconds, and just that when @exact. The first ones after a start or a caps
- * change are not counted: they compile. */
-void gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds, gboolean exact);
+/* One more inference took @microseconds. The first ones after a start or a caps change are not counted: they compile.
+ */
+void gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds);
 /* Whether downstream has no use for a result of @frame any more. */
 gboolean gst_deim_timing_is_late (GstDeimDetect *self, const GstDeimPending *frame);
 /* Says on the bus that @frame is not inferred. */

@@ -14,7 +14,8 @@
  *  - Every frame leaves within the announced latency, or as soon after as its inference is done: through the next
  *    frame's chain call, through a serialized event or query, or through the linger thread.
  *  - Serialized events stay where they are among the frames. In a live stream those that change nothing about frames
- *    (tags, what applications send) leave behind the frame that they came behind; all frames leave before the others.
+ *    (gaps, tags, what applications send) leave behind the frame that they came behind; all frames leave before the
+ *    others.
  *  - A live stream is not made to wait for longer than a frame, unless it is told to by qos=false. One that is quicker
  *    than the device is overloaded: frames that come during an inference are not inferred. All of them stay for the
  *    announced latency, so that one leaves for each that comes: in bursts they would wait for their time in the sink,
@@ -65,28 +66,39 @@ forget_oldest (GstDeimDetect *self)
   self->pending--;
 }
 
+/* Takes over what the application has changed: for the frame that comes next, and for the one that leaves next. */
+static void
+follow_settings (GstDeimDetect *self)
+{
+  GST_OBJECT_LOCK (self);
+  gboolean changed = self->settings_changed;
+  GST_OBJECT_UNLOCK (self);
+  if (!changed)
+    return;
+  gboolean passed_through = self->pass_through;
+  g_autoptr (GError) error = NULL;
+  if (!gst_deim_settings_read (self, &error))
+    GST_ELEMENT_WARNING (self, RESOURCE, SETTINGS, ("%s", error->message), ("the former setting stays in force"));
+  if (passed_through && !self->pass_through)
+    gst_deim_timing_update_latency (self, FALSE);
+}
+
 /* ---------------------------------------------------------------------- out */
 
 /* Takes the results that are there, which makes their slots free. The engine computes in the order of submission. */
 static GstFlowReturn
 collect_finished (GstDeimDetect *self)
 {
-  gint64 now = g_get_monotonic_time ();
-  guint busy = 0;
-  for (guint i = 0; i < self->pending && busy < self->submitted; i++) {
+  GstFlowReturn flow = GST_FLOW_OK;
+  for (guint i = 0; i < self->pending && self->submitted > 0 && flow == GST_FLOW_OK; i++) {
     GstDeimPending *frame = gst_deim_flow_nth (self, i);
     if (!is_unfinished (frame))
       continue;
-    if (busy == 0 && deim_detector_is_done (self->detector, frame->ticket)) {
-      GstFlowReturn flow = gst_deim_submit_collect (self, frame);
-      if (flow != GST_FLOW_OK)
-        return flow;
-    } else {
-      frame->seen_busy = now;
-      busy++;
-    }
+    if (!deim_detector_is_done (self->detector, frame->ticket))
+      break;
+    flow = gst_deim_submit_collect (self, frame);
   }
-  return GST_FLOW_OK;
+  return flow;
 }
 
 static void
@@ -122,6 +134,7 @@ push_oldest (GstDeimDetect *self)
   /* Pushing may come back to this element (a seek from a probe), so the frame leaves the ring first. */
   GstDeimPending leaving = *frame;
   forget_oldest (self);
+  follow_settings (self);
   flow = gst_deim_push (self, &leaving);
   push_events (self, &leaving.events);
   return flow;
@@ -195,6 +208,7 @@ gboolean
 gst_deim_flow_hold_event (GstDeimDetect *self, GstEvent *event)
 {
   switch (GST_EVENT_TYPE (event)) {
+  case GST_EVENT_GAP:
   case GST_EVENT_TAG:
   case GST_EVENT_TOC:
   case GST_EVENT_SINK_MESSAGE:
@@ -271,17 +285,6 @@ gst_deim_flow_push_overdue (GstDeimDetect *self)
 
 /* ----------------------------------------------------------------------- in */
 
-static void
-follow_settings (GstDeimDetect *self)
-{
-  GST_OBJECT_LOCK (self);
-  gboolean changed = self->settings_changed;
-  GST_OBJECT_UNLOCK (self);
-  g_autoptr (GError) error = NULL;
-  if (changed && !gst_deim_settings_read (self, &error))
-    GST_ELEMENT_WARNING (self, RESOURCE, SETTINGS, ("%s", error->message), ("the former setting stays in force"));
-}
-
 /* Whether one more inference would make a stream wait that cannot: for a slot, or for so long that nothing is gained.
  */
 static gboolean
@@ -325,7 +328,7 @@ make_room (GstDeimDetect *self)
     self->submitted--;
     frame->skip = GST_DEIM_SKIP_OVERLOAD;
     gst_deim_timing_post_qos (self, frame);
-    gst_deim_timing_note_inference (self, g_get_monotonic_time () - frame->entered, TRUE);
+    gst_deim_timing_note_inference (self, g_get_monotonic_time () - frame->entered); /* and it goes on */
     if (!self->gave_up)
       GST_ELEMENT_WARNING (self, RESOURCE, BUSY,
                            ("An inference takes longer than %u frames of this live stream can wait, so that nothing is "

@@ -26,9 +26,27 @@ copy_planes (GstVideoFrame *to, const GstVideoFrame *from)
   }
 }
 
+/* @from as one piece of memory with the planes where the caps put them; NULL when it cannot be read. */
+static GstBuffer *
+copy_packed (const GstVideoInfo *info, GstBuffer *from)
+{
+  g_autoptr (GstBuffer) to = gst_buffer_new_allocate (NULL, info->size, NULL);
+  GstVideoFrame source, target;
+  if (!gst_video_frame_map (&source, info, from, GST_MAP_READ))
+    return NULL;
+  gboolean mapped = to && gst_video_frame_map (&target, info, to, GST_MAP_WRITE);
+  if (mapped) {
+    copy_planes (&target, &source);
+    gst_video_frame_unmap (&target);
+  }
+  gst_video_frame_unmap (&source);
+  return mapped ? g_steal_pointer (&to) : NULL;
+}
+
 /*
  * Downstream that knows no GstVideoMeta reads the planes where the caps put them. Upstream was told that any stride
- * will do, so a padded picture is copied here, which is what upstream would have had to do.
+ * will do, so a padded picture is copied here, which is what upstream would have had to do. NULL after an error, which
+ * is posted.
  */
 static GstBuffer *
 pack (GstDeimDetect *self, GstBuffer *buffer)
@@ -44,20 +62,16 @@ pack (GstDeimDetect *self, GstBuffer *buffer)
   if (!self->repack_said)
     GST_INFO_OBJECT (self, "downstream does not know strides: one copy for each padded frame");
   self->repack_said = TRUE;
-  GstVideoFrame from, to;
-  GstBuffer *copy = gst_buffer_new_allocate (NULL, info->size, NULL);
-  if (!gst_video_frame_map (&from, info, buffer, GST_MAP_READ)) {
-    gst_buffer_unref (copy);
-    return buffer;
+  GstBuffer *copy = copy_packed (info, buffer);
+  if (!copy) {
+    GST_ELEMENT_ERROR (self, RESOURCE, READ,
+                       ("A frame cannot be copied for what follows, which does not know the strides that it has: its "
+                        "memory is not that of a %s picture.",
+                        gst_video_format_to_string (GST_VIDEO_INFO_FORMAT (info))),
+                       ("gst_video_frame_map() failed"));
+    gst_buffer_unref (buffer);
+    return NULL;
   }
-  if (!gst_video_frame_map (&to, info, copy, GST_MAP_WRITE)) {
-    gst_video_frame_unmap (&from);
-    gst_buffer_unref (copy);
-    return buffer;
-  }
-  copy_planes (&to, &from);
-  gst_video_frame_unmap (&to);
-  gst_video_frame_unmap (&from);
   gst_buffer_copy_into (copy, buffer, GST_BUFFER_COPY_METADATA, 0, -1);
   GstVideoMeta *stale = gst_buffer_get_video_meta (copy);
   if (stale)
@@ -130,7 +144,7 @@ gst_deim_push (GstDeimDetect *self, GstDeimPending *frame)
                   inferred ? "inferred" : "not inferred");
   if (inferred && self->post_messages)
     post_detections (self, buffer, mark.frame, frame->width, frame->height);
-  if (self->repack)
-    buffer = pack (self, buffer);
+  if (self->repack && !(buffer = pack (self, buffer)))
+    return GST_FLOW_ERROR;
   return gst_pad_push (GST_BASE_TRANSFORM_SRC_PAD (self), buffer);
 }

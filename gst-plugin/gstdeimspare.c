@@ -19,22 +19,43 @@ get_share (GstDeimDetect *self, GstBufferPool *pool)
   return most > 0 ? MIN (self->slots, most / 2) : G_MAXUINT;
 }
 
+/* The pool that waits for @buffer to be free: a copy of its own buffers without their memory holds them. */
+static GstBufferPool *
+pool_of (GstBuffer *buffer)
+{
+  const GstParentBufferMeta *parent;
+  while (!buffer->pool && (parent = gst_buffer_get_parent_buffer_meta (buffer)))
+    buffer = parent->buffer;
+  return buffer->pool;
+}
+
+/* Memory and all; so it needs no parent, which a copy of the metadata would keep alive. */
+static GstBuffer *
+copy_whole (GstBuffer *buffer)
+{
+  GstBuffer *copy = gst_buffer_copy_deep (buffer);
+  GstParentBufferMeta *parent;
+  while (copy && (parent = gst_buffer_get_parent_buffer_meta (copy)))
+    gst_buffer_remove_meta (copy, &parent->parent);
+  return copy;
+}
+
 void
 gst_deim_spare_pool (GstDeimDetect *self)
 {
-  GstBufferPool *pool = self->pending > 0 ? gst_deim_flow_nth (self, self->pending - 1)->buffer->pool : NULL;
+  GstBufferPool *pool = self->pending > 0 ? pool_of (gst_deim_flow_nth (self, self->pending - 1)->buffer) : NULL;
   if (!pool || self->keeps_memory)
     return;
   guint share = get_share (self, pool), held = 0;
   if (self->pending <= share)
     return;
   for (guint i = 0; i < self->pending; i++)
-    held += gst_deim_flow_nth (self, i)->buffer->pool == pool;
+    held += pool_of (gst_deim_flow_nth (self, i)->buffer) == pool;
   for (guint i = 0; i < self->pending && held > share; i++) {
     GstDeimPending *frame = gst_deim_flow_nth (self, i);
-    if (frame->buffer->pool != pool || (frame->in_place && !frame->detections))
+    if (pool_of (frame->buffer) != pool || (frame->in_place && !frame->detections))
       continue;
-    GstBuffer *copy = gst_buffer_copy_deep (frame->buffer);
+    GstBuffer *copy = copy_whole (frame->buffer);
     if (!copy)
       return;
     gst_buffer_unref (frame->buffer);

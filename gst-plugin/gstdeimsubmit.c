@@ -62,17 +62,20 @@ choose_region (GstDeimDetect *self, GstBuffer *buffer, DeimFrame *frame)
 }
 
 /* Waits for a discarded frame's slot where there is no other. Discarding itself does not wait: a flush has to be quick.
- */
-static void
+ * FALSE when one comes meanwhile. */
+static gboolean
 reclaim_slot (GstDeimDetect *self)
 {
   if (self->n_abandoned == 0 || self->submitted + self->n_abandoned < self->slots)
-    return;
+    return TRUE;
+  if (!deim_detector_wait (self->detector, self->abandoned[0], G_MAXUINT64))
+    return FALSE;
   /* An error is not lost: the submission that follows meets it again. */
   GArray *unwanted = deim_detector_collect (self->detector, self->abandoned[0], NULL);
   g_clear_pointer (&unwanted, g_array_unref);
   self->n_abandoned--;
   memmove (self->abandoned, self->abandoned + 1, self->n_abandoned * sizeof self->abandoned[0]);
+  return TRUE;
 }
 
 /* Hands @frame, the picture of @pending, to the engine. DMABufs that the device does not read are NOT_SUPPORTED. */
@@ -94,7 +97,8 @@ show (GstDeimDetect *self, GstDeimPending *pending, DeimFrame *frame)
     return GST_FLOW_OK;
   }
   g_autoptr (GError) error = NULL;
-  reclaim_slot (self);
+  if (!reclaim_slot (self))
+    return GST_FLOW_FLUSHING;
   if (deim_detector_submit (self->detector, frame, &pending->ticket, &error)) {
     self->submitted++;
     return GST_FLOW_OK;
@@ -169,10 +173,13 @@ gst_deim_submit (GstDeimDetect *self, GstDeimPending *pending)
 GstFlowReturn
 gst_deim_submit_collect (GstDeimDetect *self, GstDeimPending *frame)
 {
-  gboolean waited = !deim_detector_is_done (self->detector, frame->ticket);
   g_autoptr (GError) error = NULL;
-  if (waited) /* and only this thread hands frames in */
-    deim_detector_rest (self->detector);
+  if (!deim_detector_is_done (self->detector, frame->ticket)) {
+    deim_detector_rest (self->detector); /* only this thread hands frames in */
+    if (!deim_detector_wait (self->detector, frame->ticket, G_MAXUINT64))
+      return GST_FLOW_FLUSHING;
+  }
+  gint64 ended = deim_detector_get_end_time (self->detector, frame->ticket);
   frame->detections = deim_detector_collect (self->detector, frame->ticket, &error);
   self->submitted--;
   if (!frame->detections) {
@@ -185,16 +192,7 @@ gst_deim_submit_collect (GstDeimDetect *self, GstDeimPending *frame)
   self->counts.batches = stats.batches;
   self->counts.batch_frames = stats.frames;
   GST_OBJECT_UNLOCK (self);
-  gint64 taken = g_get_monotonic_time () - frame->entered;
-  if (waited) {
-    gst_deim_timing_note_inference (self, taken, TRUE);
-  } else if (frame->seen_busy) {
-    /* It ended between two looks, which lie a frame apart unless downstream held this thread up. */
-    gint64 look = frame->seen_busy - frame->entered + (gint64) (self->duration / GST_USECOND);
-    gst_deim_timing_note_inference (self, MIN (taken, look), TRUE);
-  } else {
-    gst_deim_timing_note_inference (self, taken, FALSE);
-  }
+  gst_deim_timing_note_inference (self, ended - frame->entered);
   return GST_FLOW_OK;
 }
 

@@ -14,13 +14,14 @@ GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
  * Nominally a frame is held until `slots` more have come. Where the device is slower than that, it is one inference,
  * and the time until the next frame comes and looks; only a live pipeline needs to know. What is announced has a
  * quarter of headroom, and stays until it is too little or twice too much: redistributing latency disturbs a running
- * pipeline.
+ * pipeline. For the same reason pass-through, which holds nothing, is announced from the start only, and what was
+ * announced before it was turned on stays.
  */
 void
 gst_deim_timing_update_latency (GstDeimDetect *self, gboolean exact)
 {
   GST_OBJECT_LOCK (self);
-  GstClockTime nominal = self->slots * self->duration, needed = nominal, wanted = nominal;
+  GstClockTime nominal = self->pass_through ? 0 : self->slots * self->duration, needed = nominal, wanted = nominal;
   if (self->live && self->counts.slowest > 0) {
     needed = MAX (nominal, self->counts.slowest + self->duration);
     wanted = MAX (nominal, needed + self->counts.slowest / 4);
@@ -39,7 +40,7 @@ gst_deim_timing_update_latency (GstDeimDetect *self, gboolean exact)
 }
 
 void
-gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds, gboolean exact)
+gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds)
 {
   GstClockTime time = (GstClockTime) MAX (microseconds, 0) * GST_USECOND;
   if (self->cold > 0) {
@@ -48,12 +49,8 @@ gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds, gboole
   }
   GST_OBJECT_LOCK (self);
   GstClockTime *average = &self->counts.inference, *slowest = &self->counts.slowest;
-  if (*average == 0 && exact)
-    *average = time;
-  else if (exact || time < *average)
-    *average = (*average * 7 + time) / 8;
-  if (exact || time < *slowest)
-    *slowest = MAX (time, *slowest - *slowest / 32);
+  *average = *average == 0 ? time : (*average * 7 + time) / 8;
+  *slowest = MAX (time, *slowest - *slowest / 32);
   GST_OBJECT_UNLOCK (self);
   gst_deim_timing_update_latency (self, FALSE);
 }

@@ -310,15 +310,23 @@ push_three (gpointer data)
   return GINT_TO_POINTER (flow);
 }
 
+/* A streaming thread that waits for an inference, which ends when the gate is opened and not before. */
+static GThread *
+start_waiting (GstHarness *harness)
+{
+  fake_deim_set_gate (FALSE);
+  GThread *streaming = g_thread_new ("streaming", push_three, harness);
+  while (fake_deim_get_counts ().submitted < 2)
+    g_usleep (1000);
+  return streaming;
+}
+
 /* A flush while the streaming thread waits for an inference, and new frames before that inference has ended. */
 static void
 test_flush (void)
 {
   GstHarness *harness = setup ("in-flight=2");
-  fake_deim_set_delay (150);
-  GThread *streaming = g_thread_new ("streaming", push_three, harness);
-  while (fake_deim_get_counts ().submitted < 2)
-    g_usleep (1000);
+  GThread *streaming = start_waiting (harness);
   gst_harness_push_event (harness, gst_event_new_flush_start ());
   g_assert_cmpint (GPOINTER_TO_INT (g_thread_join (streaming)), ==, GST_FLOW_FLUSHING);
   gst_harness_push_event (harness, gst_event_new_flush_stop (TRUE));
@@ -329,6 +337,8 @@ test_flush (void)
   GstSegment segment;
   gst_segment_init (&segment, GST_FORMAT_TIME);
   gst_harness_push_event (harness, gst_event_new_segment (&segment));
+  fake_deim_set_delay (150);
+  fake_deim_set_gate (TRUE);
   push_frames (harness, RGB_CAPS, 10, 5);
   gst_harness_push_event (harness, gst_event_new_eos ());
   for (guint i = 10; i < 15; i++) {
@@ -337,6 +347,42 @@ test_flush (void)
   }
   g_assert_cmpuint (get_stat (harness->element, "inferred"), ==, 5);
   g_assert_null (pop_message (harness, GST_MESSAGE_ERROR));
+  teardown (harness);
+}
+
+/* The same of a frame that waits for the slot of one that a former flush has thrown away. */
+static void
+test_flush_again (void)
+{
+  GstHarness *harness = setup ("in-flight=2");
+  GThread *streaming = start_waiting (harness);
+  gst_harness_push_event (harness, gst_event_new_flush_start ());
+  g_thread_join (streaming);
+  gst_harness_push_event (harness, gst_event_new_flush_stop (TRUE));
+  GstSegment segment;
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  gst_harness_push_event (harness, gst_event_new_segment (&segment));
+  streaming = g_thread_new ("streaming", push_three, harness);
+  while (get_stat (harness->element, "frames") < 3)
+    g_usleep (1000);
+  gst_harness_push_event (harness, gst_event_new_flush_start ());
+  g_assert_cmpint (GPOINTER_TO_INT (g_thread_join (streaming)), ==, GST_FLOW_FLUSHING);
+  gst_harness_push_event (harness, gst_event_new_flush_stop (TRUE));
+  g_assert_cmpuint (fake_deim_get_counts ().submitted, ==, 2);
+  g_assert_cmpuint (get_stat (harness->element, "discarded"), ==, get_stat (harness->element, "frames"));
+  teardown (harness);
+}
+
+/* Stopping does not wait for an inference either, and the next start is as any other. */
+static void
+test_stop_while_waiting (void)
+{
+  GstHarness *harness = setup ("in-flight=2");
+  GThread *streaming = start_waiting (harness);
+  g_assert_cmpint (gst_element_set_state (harness->element, GST_STATE_NULL), ==, GST_STATE_CHANGE_SUCCESS);
+  g_assert_cmpint (GPOINTER_TO_INT (g_thread_join (streaming)), ==, GST_FLOW_FLUSHING);
+  g_assert_cmpuint (fake_deim_get_counts ().live, ==, 0);
+  fake_deim_set_gate (TRUE);
   teardown (harness);
 }
 
@@ -504,6 +550,8 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/flags", test_flags);
   g_test_add_func ("/deimdetect/events-in-order", test_events_in_order);
   g_test_add_func ("/deimdetect/flush", test_flush);
+  g_test_add_func ("/deimdetect/flush-again", test_flush_again);
+  g_test_add_func ("/deimdetect/stop-while-waiting", test_stop_while_waiting);
   g_test_add_func ("/deimdetect/flush-often", test_flush_often);
   g_test_add_func ("/deimdetect/linger", test_linger);
   g_test_add_func ("/deimdetect/linger-unlinked", test_linger_unlinked);

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * test-deimdetect-latency.c - what the element answers to LATENCY queries, and when it says that it has changed.
+ * Runs on fake-deim.c, so that an inference lasts as long as the test wants.
+ */
+#include <glib/gstdio.h>
+
+#include "element-helpers.h"
+#include "fake-deim.h"
+
+GST_PLUGIN_STATIC_DECLARE (deim);
+
+static gchar *model; /* a fake one of 5 classes */
+
+/* Behind a live source of latency zero. */
+static GstHarness *
+setup (const gchar *properties, const gchar *caps)
+{
+  fake_deim_reset ();
+  g_autofree gchar *launch = g_strdup_printf ("deimdetect model=%s %s", model, properties);
+  return setup_live_harness (launch, caps, 0);
+}
+
+static void
+teardown (GstHarness *harness)
+{
+  teardown_harness (harness);
+  g_assert_cmpuint (fake_deim_get_counts ().live, ==, 0);
+}
+
+static GstClockTime
+query_latency (GstHarness *harness, gboolean *live, GstClockTime *max)
+{
+  g_autoptr (GstQuery) query = gst_query_new_latency ();
+  GstClockTime min;
+  g_assert_true (gst_pad_peer_query (harness->sinkpad, query));
+  gst_query_parse_latency (query, live, &min, max);
+  return min;
+}
+
+static guint
+count_messages (GstHarness *harness, GstMessageType type)
+{
+  GstMessage *message;
+  guint count = 0;
+  for (; (message = pop_message (harness, type)); count++)
+    gst_message_unref (message);
+  return count;
+}
+
+/* Upstream's answer and what is kept inside, both ends. */
+static void
+test_latency (void)
+{
+  GstHarness *harness = setup ("in-flight=3", RGB_CAPS);
+  gboolean live;
+  GstClockTime max;
+  gst_harness_set_upstream_latency (harness, 7 * GST_MSECOND);
+  g_assert_cmpuint (query_latency (harness, &live, &max), ==, 127 * GST_MSECOND); /* 7 + 3 x 40 */
+  g_assert_true (live);
+  g_assert_true (max == GST_CLOCK_TIME_NONE || max >= 127 * GST_MSECOND);
+  count_messages (harness, GST_MESSAGE_LATENCY);
+
+  /* Other caps, other latency, and the application is told to ask again. */
+  gst_harness_set_src_caps_str (harness, "video/x-raw,format=RGB,width=64,height=48,framerate=100/1");
+  g_assert_cmpuint (count_messages (harness, GST_MESSAGE_LATENCY), ==, 1);
+  g_assert_cmpuint (query_latency (harness, &live, &max), ==, 37 * GST_MSECOND);
+  g_assert_cmpuint (get_stat (harness->element, "latency"), ==, 30 * GST_MSECOND);
+  teardown (harness);
+}
+
+/* Upstream that can hold frames for a while (max) can hold them for longer with this element behind it. */
+static GstPadProbeReturn
+answer_bounded (GstPad *pad, GstPadProbeInfo *info, gpointer unused)
+{
+  GstQuery *query = GST_PAD_PROBE_INFO_QUERY (info);
+  if (GST_QUERY_TYPE (query) != GST_QUERY_LATENCY)
+    return GST_PAD_PROBE_OK;
+  gst_query_set_latency (query, TRUE, 10 * GST_MSECOND, 100 * GST_MSECOND);
+  return GST_PAD_PROBE_HANDLED;
+}
+
+static void
+test_latency_bounds (void)
+{
+  GstHarness *harness = setup ("in-flight=2", RGB_CAPS);
+  gst_pad_add_probe (harness->srcpad, GST_PAD_PROBE_TYPE_QUERY_UPSTREAM, answer_bounded, NULL, NULL);
+  gboolean live;
+  GstClockTime max;
+  g_assert_cmpuint (query_latency (harness, &live, &max), ==, 90 * GST_MSECOND);
+  g_assert_cmpuint (max, ==, 180 * GST_MSECOND);
+  teardown (harness);
+}
+
+/* What the device takes, and the wait for the next frame; said again when it gets slower, but not for every drift. */
+static void
+test_latency_of_slow_device (void)
+{
+  static const gchar caps[] = "video/x-raw,format=RGB,width=64,height=48,framerate=100/1";
+  GstHarness *harness = setup ("in-flight=1 qos=false", caps);
+  gboolean live;
+  GstClockTime max;
+  g_assert_cmpuint (query_latency (harness, &live, &max), ==, 10 * GST_MSECOND);
+  count_messages (harness, GST_MESSAGE_LATENCY);
+  /* The first inference compiles, and says nothing. */
+  fake_deim_set_delay (300);
+  push_frames (harness, caps, 0, 1);
+  g_assert_cmpuint (query_latency (harness, &live, &max), ==, 10 * GST_MSECOND);
+  fake_deim_set_delay (60);
+  push_frames (harness, caps, 1, 1);
+  g_assert_cmpuint (count_messages (harness, GST_MESSAGE_LATENCY), ==, 1);
+  GstClockTime first = query_latency (harness, &live, &max);
+  g_assert_cmpuint (first, >=, 70 * GST_MSECOND);
+  g_assert_cmpuint (get_stat (harness->element, "inference-time"), >=, 60 * GST_MSECOND);
+  fake_deim_set_delay (61);
+  push_frames (harness, caps, 2, 3);
+  g_assert_cmpuint (query_latency (harness, &live, &max), >=, first);
+  fake_deim_set_delay (200);
+  push_frames (harness, caps, 5, 1);
+  g_assert_cmpuint (count_messages (harness, GST_MESSAGE_LATENCY), >=, 1);
+  g_assert_cmpuint (query_latency (harness, &live, &max), >=, 210 * GST_MSECOND);
+  /* Quick again: lower, after a while. */
+  fake_deim_set_delay (1);
+  for (guint i = 6; i < 200 && query_latency (harness, &live, &max) > 100 * GST_MSECOND; i++)
+    push_frames (harness, caps, i, 1);
+  g_assert_cmpuint (query_latency (harness, &live, &max), <=, 100 * GST_MSECOND);
+  g_assert_cmpuint (count_messages (harness, GST_MESSAGE_LATENCY), <=, 5);
+  teardown (harness);
+}
+
+/* An inference that is over long before the next frame looks takes what it takes. */
+static void
+test_latency_of_slow_stream (void)
+{
+  static const gchar caps[] = "video/x-raw,format=RGB,width=64,height=48,framerate=4/1";
+  GstHarness *harness = setup ("in-flight=2", caps);
+  fake_deim_set_delay (20);
+  for (guint i = 0; i < 6; i++) {
+    push_frames (harness, caps, i, 1);
+    g_usleep (250000);
+  }
+  g_assert_cmpuint (get_stat (harness->element, "inference-time"), >=, 20 * GST_MSECOND);
+  g_assert_cmpuint (get_stat (harness->element, "inference-time"), <, 125 * GST_MSECOND);
+  gboolean live;
+  GstClockTime max;
+  g_assert_cmpuint (query_latency (harness, &live, &max), ==, 500 * GST_MSECOND);
+  teardown (harness);
+}
+
+/* Passing through holds nothing. Turned on while playing it leaves what was announced, turned off it says it. */
+static void
+test_latency_of_pass_through (void)
+{
+  GstHarness *harness = setup ("in-flight=2 pass-through=true", RGB_CAPS);
+  gboolean live;
+  GstClockTime max;
+  g_assert_cmpuint (query_latency (harness, &live, &max), ==, 0);
+  push_frames (harness, RGB_CAPS, 0, 1);
+  gst_buffer_unref (pull_frame (harness, 0));
+  count_messages (harness, GST_MESSAGE_LATENCY);
+  g_object_set (harness->element, "pass-through", FALSE, NULL);
+  push_frames (harness, RGB_CAPS, 1, 1);
+  g_assert_cmpuint (count_messages (harness, GST_MESSAGE_LATENCY), ==, 1);
+  g_assert_cmpuint (query_latency (harness, &live, &max), ==, 80 * GST_MSECOND);
+  g_object_set (harness->element, "pass-through", TRUE, NULL);
+  push_frames (harness, RGB_CAPS, 2, 1);
+  g_assert_cmpuint (count_messages (harness, GST_MESSAGE_LATENCY), ==, 0);
+  g_assert_cmpuint (query_latency (harness, &live, &max), ==, 80 * GST_MSECOND);
+  teardown (harness);
+}
+
+/* Behind a file the device's speed is nobody's latency. */
+static void
+test_latency_of_file (void)
+{
+  fake_deim_reset ();
+  g_autofree gchar *launch = g_strdup_printf ("deimdetect model=%s in-flight=2", model);
+  GstHarness *harness = setup_harness (launch, RGB_CAPS);
+  fake_deim_set_delay (100);
+  push_frames (harness, RGB_CAPS, 0, 6);
+  gboolean live;
+  GstClockTime max;
+  g_assert_cmpuint (query_latency (harness, &live, &max), ==, 80 * GST_MSECOND);
+  g_assert_false (live);
+  teardown (harness);
+}
+
+int
+main (int argc, char **argv)
+{
+  init_element_tests (&argc, &argv);
+  GST_PLUGIN_STATIC_REGISTER (deim);
+  model = fake_deim_write_model (5);
+
+  g_test_add_func ("/deimdetect/latency", test_latency);
+  g_test_add_func ("/deimdetect/latency-bounds", test_latency_bounds);
+  g_test_add_func ("/deimdetect/latency-of-slow-device", test_latency_of_slow_device);
+  g_test_add_func ("/deimdetect/latency-of-slow-stream", test_latency_of_slow_stream);
+  g_test_add_func ("/deimdetect/latency-of-pass-through", test_latency_of_pass_through);
+  g_test_add_func ("/deimdetect/latency-of-file", test_latency_of_file);
+  int result = run_element_tests ();
+  g_unlink (model);
+  g_free (model);
+  return result;
+}
