@@ -355,28 +355,6 @@ gst_deim_detect_set_caps (GstBaseTransform *base, GstCaps *incaps, GstCaps *outc
   return TRUE;
 }
 
-/* Upstream's pool must have buffers for the frames that stay here, on top of what downstream wants. A limited pool
- * never has more of them here than that: see gstdeimspare.c. */
-static void
-grow_pools (GstDeimDetect *self, GstQuery *query)
-{
-  guint pools = gst_query_get_n_allocation_pools (query);
-  for (guint i = 0; i < pools; i++) {
-    g_autoptr (GstBufferPool) pool = NULL;
-    guint size, min, max;
-    gst_query_parse_nth_allocation_pool (query, i, &pool, &size, &min, &max);
-    min += self->slots;
-    if (max > 0)
-      min = MIN (min, max);
-    gst_query_set_nth_allocation_pool (query, i, pool, size, min, max);
-  }
-  GstCaps *caps;
-  GstVideoInfo info;
-  gst_query_parse_allocation (query, &caps, NULL);
-  if (pools == 0 && caps && gst_deim_frame_info (&info, caps))
-    gst_query_add_allocation_pool (query, NULL, (guint) GST_VIDEO_INFO_SIZE (&info), self->slots + 1, 0);
-}
-
 static gboolean
 gst_deim_detect_propose_allocation (GstBaseTransform *base, GstQuery *decide_query, GstQuery *query)
 {
@@ -384,7 +362,7 @@ gst_deim_detect_propose_allocation (GstBaseTransform *base, GstQuery *decide_que
 
   /* Buffers pass through, so what downstream wants counts; an element that does not answer wants nothing special. */
   GST_BASE_TRANSFORM_CLASS (parent_class)->propose_allocation (base, decide_query, query);
-  grow_pools (self, query);
+  gst_deim_spare_grow_pools (self, query);
   /* Any stride is fine here. Where it is not fine downstream, pack() of gstdeimpush.c copies. */
   gboolean known = gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
   if (!known)

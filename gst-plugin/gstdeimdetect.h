@@ -180,6 +180,8 @@ void gst_deim_submit_reap (GstDeimDetect *self);
 
 /* Copies frames of the ring when they hold too many buffers of a pool that is limited, so that upstream has some. */
 void gst_deim_spare_pool (GstDeimDetect *self);
+/* Asks in an ALLOCATION query for buffers for the frames that stay here, on top of what downstream wants. */
+void gst_deim_spare_grow_pools (GstDeimDetect *self, GstQuery *query);
 
 /* ---- gstdeimpush.c; the stream lock is held */
 

@@ -8,6 +8,8 @@
  */
 #include "gstdeimdetect.h"
 
+#include "gstdeimframe.h"
+
 /* So many buffers of @pool may stay here: what the ALLOCATION query asks for, unless that is more than half of them. */
 static guint
 get_share (GstDeimDetect *self, GstBufferPool *pool)
@@ -62,4 +64,24 @@ gst_deim_spare_pool (GstDeimDetect *self)
     frame->buffer = copy;
     held--;
   }
+}
+
+void
+gst_deim_spare_grow_pools (GstDeimDetect *self, GstQuery *query)
+{
+  guint pools = gst_query_get_n_allocation_pools (query);
+  for (guint i = 0; i < pools; i++) {
+    g_autoptr (GstBufferPool) pool = NULL;
+    guint size, min, max;
+    gst_query_parse_nth_allocation_pool (query, i, &pool, &size, &min, &max);
+    min += self->slots;
+    if (max > 0)
+      min = MIN (min, max);
+    gst_query_set_nth_allocation_pool (query, i, pool, size, min, max);
+  }
+  GstCaps *caps;
+  GstVideoInfo info;
+  gst_query_parse_allocation (query, &caps, NULL);
+  if (pools == 0 && caps && gst_deim_frame_info (&info, caps))
+    gst_query_add_allocation_pool (query, NULL, (guint) GST_VIDEO_INFO_SIZE (&info), self->slots + 1, 0);
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fake-stages.h"
+
 /* clang-format off */
 G_DEFINE_QUARK (deim-error, deim_error)
 /* clang-format on */
@@ -55,9 +57,7 @@ static gboolean gate_open = TRUE, nothing_found, company;
 static gint64 opened; /* monotonic: the gate, last */
 static FakeDmabuf dmabuf;
 static guint delay_ms;
-static gint failure[FAKE_N_STAGES] = { -1, -1, -1, -1, -1 }, victim = -1;
-static gint held = -1;     /* the stage */
-static gboolean is_inside; /* somebody is in it */
+static gint victim = -1;
 static FakeDeimCounts counts;
 
 /* ------------------------------------------------------------------ control */
@@ -87,10 +87,8 @@ fake_deim_reset (void)
   company = FALSE;
   dmabuf = FAKE_DMABUF_NONE;
   delay_ms = 0;
-  for (guint i = 0; i < FAKE_N_STAGES; i++)
-    failure[i] = -1;
-  victim = held = -1;
-  is_inside = FALSE;
+  fake_stages_reset ();
+  victim = -1;
   counts = (FakeDeimCounts){ 0 };
   g_mutex_unlock (&lock);
 }
@@ -122,71 +120,11 @@ fake_deim_set_delay (guint milliseconds)
 }
 
 void
-fake_deim_set_failure_at (FakeStage stage, gint code)
-{
-  g_mutex_lock (&lock);
-  failure[stage] = code;
-  g_mutex_unlock (&lock);
-}
-
-void
-fake_deim_hold_stage (FakeStage stage)
-{
-  g_mutex_lock (&lock);
-  held = (gint) stage;
-  g_mutex_unlock (&lock);
-}
-
-void
-fake_deim_await_held (void)
-{
-  g_mutex_lock (&lock);
-  while (!is_inside)
-    g_cond_wait (&changed, &lock);
-  g_mutex_unlock (&lock);
-}
-
-void
-fake_deim_release_stage (void)
-{
-  g_mutex_lock (&lock);
-  held = -1;
-  g_cond_broadcast (&changed);
-  g_mutex_unlock (&lock);
-}
-
-void
 fake_deim_set_victim (gint first)
 {
   g_mutex_lock (&lock);
   victim = first;
   g_mutex_unlock (&lock);
-}
-
-void
-fake_deim_set_failure (gint code)
-{
-  fake_deim_set_failure_at (FAKE_COLLECT, code);
-}
-
-/* Whether this stage was told to fail; only the first to come to one that is held stays there. */
-static gboolean
-fails (FakeStage stage, GError **error)
-{
-  static const gchar *const names[] = { "loading", "opening", "making", "submitting", "collecting" };
-  g_mutex_lock (&lock);
-  if (held == (gint) stage && !is_inside) {
-    is_inside = TRUE;
-    g_cond_broadcast (&changed);
-    while (held == (gint) stage)
-      g_cond_wait (&changed, &lock);
-    is_inside = FALSE;
-  }
-  gint code = failure[stage];
-  g_mutex_unlock (&lock);
-  if (code >= 0)
-    g_set_error (error, DEIM_ERROR, code, "%s was told to fail", names[stage]);
-  return code >= 0;
 }
 
 void
@@ -231,7 +169,7 @@ deim_device_open_full (const gchar *selector, const gchar *cache_dir, GError **e
     g_set_error (error, DEIM_ERROR, DEIM_ERROR_NO_DEVICE, "no Vulkan device is called \"%s\"", selector);
     return NULL;
   }
-  if (fails (FAKE_OPEN, error))
+  if (!fake_stages_enter (FAKE_OPEN, error))
     return NULL;
   DeimDevice *device = g_new0 (DeimDevice, 1);
   g_atomic_ref_count_init (&device->refs);
@@ -305,7 +243,7 @@ deim_model_load (const gchar *path, const DeimModelOptions *options, GError **er
   g_autofree gchar *text = NULL;
   g_autoptr (GError) io = NULL;
   guint64 num_classes;
-  if (fails (FAKE_LOAD, error))
+  if (!fake_stages_enter (FAKE_LOAD, error))
     return NULL;
   if (g_str_equal (path, DEIM_MODEL_DEFAULT)) {
     text = g_strdup ("fake 6");
@@ -407,7 +345,7 @@ deim_set_log_func (DeimLogFunc func, gpointer user_data)
 DeimEngine *
 deim_engine_new (DeimModel *model, DeimDevice *device, const DeimDetectorOptions *options, GError **error)
 {
-  if (fails (FAKE_MAKE, error))
+  if (!fake_stages_enter (FAKE_MAKE, error))
     return NULL;
   DeimEngine *engine = g_new0 (DeimEngine, 1);
   g_atomic_ref_count_init (&engine->refs);
@@ -520,7 +458,7 @@ find_ticket (DeimDetector *detector, guint64 ticket)
 gboolean
 deim_detector_submit (DeimDetector *detector, const DeimFrame *frame, guint64 *ticket, GError **error)
 {
-  if (fails (FAKE_SUBMIT, error))
+  if (!fake_stages_enter (FAKE_SUBMIT, error))
     return FALSE;
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&lock);
   Slot *slot = find_free (detector);
@@ -562,10 +500,8 @@ deim_detector_collect (DeimDetector *detector, guint64 ticket, GError **error)
   }
   slot->state = FREE;
   counts.collected++;
-  if (failure[FAKE_COLLECT] >= 0 && (victim < 0 || victim == slot->first)) {
-    g_set_error (error, DEIM_ERROR, failure[FAKE_COLLECT], "collecting was told to fail");
+  if ((victim < 0 || victim == slot->first) && !fake_stages_enter (FAKE_COLLECT, error))
     return NULL;
-  }
   GArray *found = g_array_new (FALSE, FALSE, sizeof (DeimDetection));
   if (nothing_found)
     return found;
