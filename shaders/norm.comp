@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #version 450
 /*
- * norm: LayerNorm or RMSNorm over the channels of every position, of x or of x + r.
+ * norm: LayerNorm or RMSNorm over the channels of every position, of x, of x + r or of x * g + r * h.
  *
- *   x, r, y [n][blocks][positions] vec4    w [blocks][2] vec4: weight and bias of every channel (0 in padding lanes)
+ *   x, r, g, h, y [n][blocks][positions] vec4
+ *   w             [blocks][2] vec4: weight and bias of every channel (0 in padding lanes)
  *
  *   LayerNorm  y = (x - mean) / sqrt (mean ((x - mean)^2) + eps) * weight + bias
  *   RMSNorm    y = x / sqrt (mean (x^2) + eps) * weight + bias
@@ -18,14 +19,17 @@
 layout (constant_id = 4) const int LANES = 1;
 layout (constant_id = 5) const bool CENTRED = true; /* LayerNorm */
 layout (constant_id = 6) const bool RESIDUAL = false;
+layout (constant_id = 7) const bool GATED = false; /* implies RESIDUAL */
 
 READ (0, x)
 READ (1, w)
 READ (2, r)
 WRITE (3, y)
+READ (4, g)
+READ (5, h)
 
 layout (push_constant) uniform Push {
-  Place px, py, pr;
+  Place px, py, pr, pg, ph;
   int channels, blocks, positions;
   float eps;
 };
@@ -34,7 +38,9 @@ vec4
 load (int n, int block, int p)
 {
   vec4 v = x (at (px, n, block, p));
-  if (RESIDUAL)
+  if (GATED)
+    v = v * g (at (pg, n, block, p)) + r (at (pr, n, block, p)) * h (at (ph, n, block, p));
+  else if (RESIDUAL)
     v += r (at (pr, n, block, p));
   return v;
 }

@@ -299,10 +299,12 @@ case_global_mean (DeimGraph *graph)
 static void
 maybe_residual (DeimGraph *graph, DeimTensor *y)
 {
-  if (op_cases_train || !op_pick (0, 1))
-    return;
-  y->producer->in[3] = input (graph, "r", y->shape.n, y->shape.c, y->shape.h, y->shape.w);
-  y->producer->n_in = 4;
+  gint n = op_cases_train ? 0 : op_pick (0, 2); /* x; x + r; x * g + r * h */
+  static const gchar *const names[] = { "r", "g", "h" };
+  for (guint i = 0; i < (n == 0 ? 0u : n == 1 ? 1u : 3u); i++) {
+    y->producer->in[3 + i] = input (graph, names[i], y->shape.n, y->shape.c, y->shape.h, y->shape.w);
+    y->producer->n_in = 4 + i;
+  }
 }
 
 static DeimTensor *

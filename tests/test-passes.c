@@ -58,12 +58,15 @@ make_network (DeimTensor **ret_input, DeimTensor **ret_middle, DeimTensor *ret_h
   /* up and down */
   DeimTensor *down = deim_avg_pool (g, r, 3, 2, 1);
   DeimTensor *up = deim_add (g, deim_upsample2x (g, down), r);
-  /* tokens: linear + residual + clamp, then a norm of a sum */
+  /* tokens: linear + residual + clamp, then a norm of a sum, and one of a sum of products */
   DeimTensor *t = deim_linear (g, deim_flatten (g, up), weight (g, rng, 30, 30, 1, -0.2, 0.2), NULL);
   DeimTensor *l = deim_linear (g, t, weight (g, rng, 30, 30, 1, -0.2, 0.2), weight (g, rng, 30, 1, 1, -1, 1));
   DeimTensor *c = deim_clamp (g, deim_add (g, t, l), -3, 3);
-  *ret_end = deim_layer_norm (g, deim_add (g, c, deim_act (g, c, DEIM_ACT_SIGMOID)),
-                              weight (g, rng, 30, 1, 1, 0.5, 1.5), weight (g, rng, 30, 1, 1, -1, 1), 1e-5f);
+  DeimTensor *gate = deim_act (g, c, DEIM_ACT_SIGMOID);
+  DeimTensor *normed = deim_layer_norm (g, deim_add (g, c, gate), weight (g, rng, 30, 1, 1, 0.5, 1.5),
+                                        weight (g, rng, 30, 1, 1, -1, 1), 1e-5f);
+  *ret_end = deim_rms_norm (g, deim_add (g, deim_mul (g, normed, gate), deim_mul (g, c, normed)),
+                            weight (g, rng, 30, 1, 1, 0.5, 1.5), 1e-6f);
   /* two heads, of which one has no bias; a third one differs by its activation */
   ret_heads[0] = deim_linear (g, c, weight (g, rng, 14, 30, 1, -0.2, 0.2), NULL);
   ret_heads[1] = deim_linear (g, c, weight (g, rng, 9, 30, 1, -0.2, 0.2), weight (g, rng, 9, 1, 1, -1, 1));
@@ -124,6 +127,7 @@ test_passes_keep_values (void)
   g_assert_cmpuint (count (graph, "affine"), ==, 0);
   g_assert_cmpuint (count (graph, "act"), ==, 1); /* the sigmoid, which reads what others read, too */
   g_assert_cmpuint (count (graph, "add"), ==, 0);
+  g_assert_cmpuint (count (graph, "mul"), ==, 0);
   deim_reference_run (graph, &feed, 1, NULL, &fused, &error);
   g_assert_no_error (error);
   assert_close (deim_reference_get (fused, middle), deim_reference_get (before, middle), middle->shape);

@@ -35,7 +35,16 @@ fuse_epilogue (DeimRewrite *rewrite, DeimNode *conv)
   return TRUE;
 }
 
-/* norm (a + b): the norm adds. */
+/* Whether @tensor is a product of two tensors of one shape that @reader alone reads. */
+static gboolean
+is_gated (const DeimRewrite *rewrite, const DeimTensor *tensor, const DeimNode *reader)
+{
+  const DeimNode *node = tensor->producer;
+  return deim_node_is (node, "mul") && deim_rewrite_only_reader (rewrite, tensor) == reader &&
+         deim_shape_equal (node->in[0]->shape, node->in[1]->shape);
+}
+
+/* norm (a + b): the norm adds. norm (a * g + b * h): it multiplies before. */
 static gboolean
 fuse_into_norm (DeimRewrite *rewrite, DeimNode *norm)
 {
@@ -46,6 +55,14 @@ fuse_into_norm (DeimRewrite *rewrite, DeimNode *norm)
   norm->in[0] = add->in[0];
   norm->in[3] = add->in[1];
   norm->n_in = 4;
+  if (is_gated (rewrite, add->in[0], add) && is_gated (rewrite, add->in[1], add)) {
+    const DeimNode *a = add->in[0]->producer, *b = add->in[1]->producer;
+    norm->in[0] = a->in[0];
+    norm->in[4] = a->in[1];
+    norm->in[3] = b->in[0];
+    norm->in[5] = b->in[1];
+    norm->n_in = 6;
+  }
   deim_rewrite_begin (rewrite, rewrite->graph);
   return TRUE;
 }

@@ -18,8 +18,9 @@ void deim_graph_fold (DeimGraph *graph);
  */
 void deim_graph_fuse_training (DeimGraph *graph);
 
-/* Nodes: activation, learnable affine block and residual into the convolution before them; a residual into the norm
- * after it or the upsampling before it; slices that are joined again. Run deim_graph_fold() first. */
+/* Nodes: activation, learnable affine block and residual into the convolution before them; a sum, of products too, into
+ * the norm after it; a residual into the upsampling before it; slices that are joined again. Run deim_graph_fold()
+ * first. */
 void deim_graph_fuse (DeimGraph *graph);
 
 /* Nodes: convolutions of one input that differ in their weights alone become one, whose result is sliced. @slice: that

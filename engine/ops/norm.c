@@ -4,13 +4,22 @@
  * torch.nn.functional.layer_norm, and the RMS norm of DEIMv2.
  *
  * Operands of both: in[0] x [n, c, h, w], in[1] weight [c], in[2] bias [c]
- * (NULL for RMS), in[3] residual of x's shape or NULL, added to x first (put
- * there by fuse.c). Gradients: norm-grad.c.
+ * (NULL for RMS); and, put there by fuse.c, in[3] residual of x's shape or
+ * NULL, added to x first, and in[4] and in[5], of x's shape or both NULL, what
+ * x and the residual are multiplied by before that. Gradients: norm-grad.c.
  */
 #include "engine/ops/channel_sums.h"
 #include "engine/ops/util.h"
 
 extern const DeimOp deim_op_layer_norm, deim_op_rms_norm;
+
+/* What is normalised, at index @i. */
+static gdouble
+operand (const DeimOperands *operands, gsize i)
+{
+  gdouble x = operands->in[0][i], r = operands->in[3] ? operands->in[3][i] : 0;
+  return operands->in[4] ? x * operands->in[4][i] + r * operands->in[5][i] : x + r;
+}
 
 static void
 normalise (const DeimNode *node, const DeimOperands *operands, gboolean centre)
@@ -23,8 +32,7 @@ normalise (const DeimNode *node, const DeimOperands *operands, gboolean centre)
       gsize first = (gsize) n * (gsize) s.c * plane + p;
       gdouble mean = 0, square = 0;
       for (gint c = 0; c < s.c; c++) {
-        gsize i = first + (gsize) c * plane;
-        x[c] = (gdouble) operands->in[0][i] + (operands->in[3] ? (gdouble) operands->in[3][i] : 0);
+        x[c] = operand (operands, first + (gsize) c * plane);
         mean += x[c];
       }
       mean = centre ? mean / s.c : 0;
@@ -70,6 +78,7 @@ norm_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
 {
   DeimTensor *x = node->in[0], *y = node->out[0], *r = node->n_in > 3 ? node->in[3] : NULL;
   DeimTensor *weight = node->in[1], *bias = node->n_in > 2 ? node->in[2] : NULL;
+  gboolean gated = node->n_in > 5 && node->in[4];
   gint blocks = deim_dispatch_layout (list, y)->blocks, positions = y->shape.h * y->shape.w;
   guint lanes = deim_dispatch_reduction_lanes (list);
   gint table = weight->plain ? deim_dispatch_channel_table (list, y, weight, bias)
@@ -82,12 +91,17 @@ norm_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
     deim_dispatch_bind_blob (d, table);
   deim_dispatch_bind (d, DEIM_BIND_READ, r ? r : x);
   deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
+  deim_dispatch_bind (d, DEIM_BIND_READ, gated ? node->in[4] : x);
+  deim_dispatch_bind (d, DEIM_BIND_READ, gated ? node->in[5] : x);
   deim_dispatch_spec (d, lanes);
   deim_dispatch_spec (d, node->op == &deim_op_layer_norm);
   deim_dispatch_spec (d, r != NULL);
+  deim_dispatch_spec (d, (guint32) gated);
   deim_dispatch_push_place (d, list, x);
   deim_dispatch_push_place (d, list, y);
   deim_dispatch_push_place (d, list, r ? r : x);
+  deim_dispatch_push_place (d, list, gated ? node->in[4] : x);
+  deim_dispatch_push_place (d, list, gated ? node->in[5] : x);
   deim_dispatch_push_int (d, y->shape.c);
   deim_dispatch_push_int (d, blocks);
   deim_dispatch_push_int (d, positions);
