@@ -399,11 +399,8 @@ deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboo
 {
   gboolean half = precision == DEIM_PRECISION_FP16 ||
                   (precision == DEIM_PRECISION_AUTO && deim_gpu_get_policy (gpu)->on[DEIM_DECISION_FP16]);
-  if (optimise) {
-    deim_graph_fold (graph);
-    deim_graph_fuse (graph);
-    deim_graph_merge (graph, deim_op_find ("slice"));
-  }
+  if (optimise)
+    deim_graph_optimise (graph, deim_op_find ("slice"));
   return make (gpu, graph, half, NULL, NULL, 0, &(DeimShare){ 0 }, error);
 }
 

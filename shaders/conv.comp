@@ -9,6 +9,8 @@
  *
  *   y[co][p] = epilogue (bias[co] + sum over tap, ci of w[tap][ci][co] * x[ci][p * stride + tap - pad])
  *
+ * With ADDEND (and POINTWISE), the blocks of y before `adding`, whole panels, are made of x + s.
+ *
  * A step is one input block of one tap; there are taps * ci4 of them, and where that is odd a panel has one more of
  * zeros, which other kernels read. An invocation owns C = 4*CO4 output channels at PX positions, LOCAL apart:
  *
@@ -39,11 +41,13 @@ layout (constant_id = 6) const bool POINTWISE = false; /* 1x1, stride 1, no padd
 layout (constant_id = 7) const int ACT = ACT_NONE;
 layout (constant_id = 8) const int RESIDUAL = 0; /* a constant, because code for it would double the time to compile */
 layout (constant_id = 9) const bool PARK = false;
+layout (constant_id = 10) const bool ADDEND = false;
 
 READ (0, x)
 READ (1, w)
 READ (2, r)
 WRITE (3, y)
+READ (4, s)
 
 layout (push_constant) uniform Push {
   Place px, py, pr;
@@ -51,6 +55,8 @@ layout (push_constant) uniform Push {
   int ci4, co4, kernel, stride, pad_top, pad_left;
   int residual; /* RESIDUAL */
   float lo, hi, scale, shift;
+  Place ps;
+  int adding;
 };
 
 #define SG int (SUBGROUP)
@@ -102,13 +108,16 @@ place_tap (int ky, int kx)
   }
 }
 
-/* acc += w[4 lanes of an input block][C] * x, the block from @base and the weights from @index on */
+/* acc += w[4 lanes of an input block][C] * x, the block from @base, or with @adds x + s, that from @added, and the
+ * weights from @index on */
 void
-multiply (int base, int index)
+multiply (int base, bool adds, int added, int index)
 {
   fetch_weights (index);
   [[unroll]] for (int j = 0; j < PX; j++) {
     xv[j] = x (base + under[j]);
+    if (ADDEND && adds)
+      xv[j] += s (added + under[j]);
     if (!POINTWISE)
       xv[j] = inside[j] ? xv[j] : vec4 (0.0);
   }
@@ -159,7 +168,7 @@ main ()
     if (!POINTWISE)
       place_tap (ky, kx);
     for (int ci = 0; ci < ci4; ci++) {
-      multiply (at (px, n, ci, 0), index);
+      multiply (at (px, n, ci, 0), panel * CO4 < adding, at (ps, n, ci, 0), index);
       index += STEP_VEC4;
     }
     if (++kx == kernel) {

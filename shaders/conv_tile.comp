@@ -8,6 +8,8 @@
  *
  *   y[co][p] = epilogue (bias[co] + sum over tap, ci of w[tap][ci][co] * x[ci][p * stride + tap - pad])
  *
+ * With ADDEND (and POINTWISE), the blocks of y before `adding`, whole panels, are made of x + s.
+ *
  * A step is one input block of one tap. A workgroup owns a panel, 4*CO4 output channels, at TILE positions, and brings
  * STEPS steps at a time to shared memory:
  *
@@ -29,6 +31,7 @@ layout (constant_id = 7) const int ACT = ACT_NONE;
 layout (constant_id = 8) const int SLICES = 1;
 layout (constant_id = 9) const int OWN_CO = 2;
 layout (constant_id = 10) const int OWN_PX = 4;
+layout (constant_id = 11) const bool ADDEND = false;
 
 #define STEPS 4
 #define STEP_VEC4 (4 * CO4) /* weights of a step */
@@ -37,6 +40,7 @@ READ (0, x)
 READ (1, w)
 READ (2, r)
 WRITE (3, y)
+READ (4, s)
 
 layout (push_constant) uniform Push {
   Place px, py, pr;
@@ -45,6 +49,8 @@ layout (push_constant) uniform Push {
   int residual;
   float lo, hi, scale, shift;
   int slice_steps;
+  Place ps;
+  int adding;
 };
 
 shared vec4 xs[STEPS * TILE];
@@ -52,12 +58,14 @@ shared vec4 ws[STEPS * STEP_VEC4];
 
 /* The operand of @step at output position @p; zero outside of the map and past the ends. */
 vec4
-fetch (int n, int step, int end, int p)
+fetch (int n, int step, int end, int p, bool adds)
 {
   if (step >= end || p >= positions)
     return vec4 (0.0);
-  if (POINTWISE)
-    return x (at (px, n, step, p));
+  if (POINTWISE) {
+    vec4 v = x (at (px, n, step, p));
+    return ADDEND && adds ? v + s (at (ps, n, step, p)) : v;
+  }
   int tap = step / ci4, ky = tap / kernel, oy = p / ow;
   int iy = oy * stride - pad_top + ky, ix = (p - oy * ow) * stride - pad_left + tap - ky * kernel;
   bool inside = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
@@ -86,17 +94,17 @@ main ()
 
   for (int step = first; step < end; step += STEPS) {
     for (int i = me; i < STEPS * TILE; i += local)
-      xs[i] = fetch (n, step + i / TILE, end, base + i % TILE);
+      xs[i] = fetch (n, step + i / TILE, end, base + i % TILE, panel * CO4 < adding);
     for (int i = me; i < STEPS * STEP_VEC4; i += local)
       ws[i] = step + i / STEP_VEC4 < end ? w (weights + step * STEP_VEC4 + i) : vec4 (0.0);
     barrier ();
-    [[unroll]] for (int s = 0; s < STEPS; s++) {
+    [[unroll]] for (int i = 0; i < STEPS; i++) {
       vec4 xv[OWN_PX];
       [[unroll]] for (int j = 0; j < OWN_PX; j++)
-        xv[j] = xs[s * TILE + px0 + j * lanes];
+        xv[j] = xs[i * TILE + px0 + j * lanes];
       [[unroll]] for (int l = 0; l < 4; l++)
         [[unroll]] for (int c = 0; c < OWN_CO; c++) {
-          vec4 weight = ws[s * STEP_VEC4 + l * CO4 + co + c];
+          vec4 weight = ws[i * STEP_VEC4 + l * CO4 + co + c];
           [[unroll]] for (int j = 0; j < OWN_PX; j++)
             acc[c * OWN_PX + j] += weight * xv[j][l];
         }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #version 450
 /*
- * topk_select: finds the k largest of `count` keys (topk.glsl), one workgroup per batch entry.
+ * topk_select: finds the k largest of many keys (topk.glsl), one workgroup per batch entry.
  *
  *   keys [n][count4] uvec4    candidates [n][k] uvec2 as two words: key, index
+ *
+ * With FLAT each score x [n][blocks][tokens] vec4 (classes in the lanes) has a key, made where it is read, and the index
+ * token * classes + class; there are tokens * blocks = count4 vec4s, in the order of their indices.
  *
  * Eight passes over the keys fix the k-th largest key four bits at a time, a ninth writes all keys above it and as many
  * equal ones as still fit, lowest index first. On a software device the workgroup is one subgroup (SOLO) and nothing is
@@ -13,15 +16,41 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_arithmetic : require
 #include "io.glsl"
+#include "topk.glsl"
 
 layout (constant_id = 4) const bool SOLO = true;
+layout (constant_id = 5) const bool FLAT = false;
 
 READ_RAW (0, keys)
 WRITE_RAW (1, candidates)
+READ (2, x)
 
 layout (push_constant) uniform Push {
   int count4, k; /* uvec4s of a batch entry */
+  Place px;
+  int classes, blocks;
 };
+
+/* The @i-th four keys, 0 where there is none. */
+uvec4
+load (int n, int i)
+{
+  if (!FLAT)
+    return keys4[n * count4 + i];
+  int token = i / blocks, block = i - token * blocks;
+  vec4 v = x (at (px, n, block, token));
+  uvec4 key;
+  [[unroll]] for (int l = 0; l < 4; l++)
+    key[l] = 4 * block + l < classes ? key_of (v[l]) : 0u;
+  return key;
+}
+
+/* The index of the first of them. */
+uint
+index_of (int i)
+{
+  return uint (FLAT ? i / blocks * classes + i % blocks * 4 : 4 * i);
+}
 
 shared uint partial[128];
 
@@ -71,7 +100,6 @@ main ()
   int n = int (gl_WorkGroupID.z);
   int local = int (gl_WorkGroupSize.x);
   int me = SOLO ? int (gl_SubgroupInvocationID) : int (gl_SubgroupID * gl_SubgroupSize + gl_SubgroupInvocationID);
-  int first = n * count4;
 
   /* `left` keys are still wanted among those that begin with `prefix` in the bits above `shift`. */
   uint prefix = 0u, left = uint (k);
@@ -80,7 +108,7 @@ main ()
     [[unroll]] for (int d = 0; d < 16; d++)
       digits[d] = 0u;
     for (int i = me; i < count4; i += local) {
-      uvec4 key = keys4[first + i];
+      uvec4 key = load (n, i);
       [[unroll]] for (int l = 0; l < 4; l++) {
         /* keys of another prefix count as digit 16, which nobody reads */
         uint digit = shift == 28 || key[l] >> (shift + 4) == prefix >> (shift + 4) ? key[l] >> shift & 15u : 16u;
@@ -108,7 +136,7 @@ main ()
   uint room = uint (k) - left; /* how many are above the k-th key */
   for (int start = 0; start < count4; start += local) {
     int i = start + me;
-    uvec4 key = i < count4 ? keys4[first + i] : uvec4 (0u);
+    uvec4 key = i < count4 ? load (n, i) : uvec4 (0u);
     uvec4 is_above = uvec4 (greaterThan (key, uvec4 (prefix))), is_equal = uvec4 (equal (key, uvec4 (prefix)));
     uint all_above, all_equal;
     uint a = above + workgroup_before (is_above.x + is_above.y + is_above.z + is_above.w, all_above);
@@ -124,7 +152,7 @@ main ()
       }
       if (slot != 0xffffffffu) {
         candidates[2 * (n * k + int (slot))] = key[l];
-        candidates[2 * (n * k + int (slot)) + 1] = uint (4 * i + l);
+        candidates[2 * (n * k + int (slot)) + 1] = index_of (i) + uint (l);
       }
     }
     above += all_above;

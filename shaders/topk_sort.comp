@@ -11,6 +11,8 @@
 READ_RAW (0, candidates)
 WRITE_RAW (1, indices)
 
+#include "rank.glsl"
+
 layout (push_constant) uniform Push {
   int k;
 };
@@ -22,12 +24,5 @@ main ()
   int mine = int (gl_GlobalInvocationID.x);
   if (mine >= k)
     return;
-  uint key = candidates[2 * (n * k + mine)], index = candidates[2 * (n * k + mine) + 1];
-  int rank = 0;
-  for (int i = 0; i < k; i++) {
-    uint other = candidates[2 * (n * k + i)], other_index = candidates[2 * (n * k + i) + 1];
-    if (other > key || (other == key && other_index < index))
-      rank++;
-  }
-  indices[n * k + rank] = index;
+  indices[n * k + rank_of (n, k, mine)] = candidates[2 * (n * k + mine) + 1];
 }

@@ -127,6 +127,22 @@ case_epilogue (DeimGraph *graph)
   return y;
 }
 
+/* A 1x1 convolution that adds to its input, for all of its channels or for the first panels alone. */
+static DeimTensor *
+case_addend (DeimGraph *graph)
+{
+  gint ci = pick_channels (), n = op_pick (1, 2), w = op_pick (1, 90), some = op_pick (0, 1);
+  gint co = pick_channels () + (some ? 64 * op_pick (1, 2) : 0);
+  DeimTensor *x = input (graph, "x", n, ci, 1, w);
+  DeimTensor *y = deim_linear (graph, x, weight (graph, co, ci, 1, 1, -0.2f, 0.2f), weight (graph, co, 1, 1, 1, -1, 1));
+  DeimNode *node = y->producer;
+  node->in[3] = NULL;
+  node->in[4] = op_pick (0, 1) ? input (graph, "s", n, ci, 1, w) : constant (graph, 1, ci, 1, w, -1, 1);
+  node->n_in = 5;
+  node->attrs.conv.addend_rows = some ? 64 : co;
+  return y;
+}
+
 /* Of two numbers that are normalised hardly a gradient is left: it is the difference of what is almost equal, times a
  * large number, and says nothing about a shader. */
 #define LEAST_NORMALISED (op_cases_train ? 4 : 1)
@@ -441,6 +457,7 @@ const OpCase op_cases[] = {
   { "conv2d", case_conv2d },
   { "conv2d/depthwise", case_depthwise },
   { "conv2d/epilogue", case_epilogue, .fused = TRUE },
+  { "conv2d/addend", case_addend, .fused = TRUE },
   { "batch_norm", case_batch_norm },
   { "batch_norm/act", case_batch_norm_act },
   { "act", case_act },

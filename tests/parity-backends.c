@@ -41,9 +41,7 @@ reference_open (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, GEr
 static gpointer
 fused_open (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, GError **error)
 {
-  deim_graph_fold (graph);
-  deim_graph_fuse (graph);
-  deim_graph_merge (graph, deim_op_find ("slice"));
+  deim_graph_optimise (graph, deim_op_find ("slice"));
   return reference_open (graph, wanted, n_wanted, error);
 }
 

@@ -314,9 +314,9 @@ test_dispatches (Fixture *f, gconstpointer data)
     const gchar *set, *arch;
     guint most;
   } networks[] = {
-    { "deimv2_atto_320x320_1", "deimv2_atto", 140 },
-    { "deim_dfine_n_320x320_1", "deim_dfine_n", 165 },
-    { "deim_r18_320x320_1", "deim_r18", 151 },
+    { "deimv2_atto_320x320_1", "deimv2_atto", 127 },
+    { "deim_dfine_n_320x320_1", "deim_dfine_n", 150 },
+    { "deim_r18_320x320_1", "deim_r18", 138 },
   };
   for (guint i = 0; i < G_N_ELEMENTS (networks); i++) {
     g_autoptr (GError) error = NULL;

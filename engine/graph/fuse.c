@@ -35,6 +35,29 @@ fuse_epilogue (DeimRewrite *rewrite, DeimNode *conv)
   return TRUE;
 }
 
+/* conv (a + b), 1x1: the convolution adds, where nobody else wants the sum. */
+static gboolean
+fuse_addend (DeimRewrite *rewrite, DeimNode *conv)
+{
+  DeimConvAttrs *attrs = &conv->attrs.conv;
+  DeimNode *add = conv->in[0]->producer;
+  gboolean pointwise = conv->in[1]->shape.h == 1 && attrs->groups == 1 && attrs->stride == 1 &&
+                       attrs->pad_top + attrs->pad_left + attrs->pad_bottom + attrs->pad_right == 0;
+  if (!pointwise || attrs->addend_rows > 0 || !deim_node_is (add, "add") ||
+      deim_rewrite_only_reader (rewrite, add->out[0]) != conv)
+    return FALSE;
+  DeimShape a = add->in[0]->shape, b = add->in[1]->shape;
+  b.n = b.n == 1 ? a.n : b.n;
+  if (!deim_shape_equal (a, b))
+    return FALSE;
+  conv->in[0] = add->in[0];
+  conv->in[4] = add->in[1];
+  conv->n_in = 5;
+  attrs->addend_rows = conv->out[0]->shape.c;
+  deim_rewrite_begin (rewrite, rewrite->graph);
+  return TRUE;
+}
+
 /* Whether @tensor is a product of two tensors of one shape that @reader alone reads. */
 static gboolean
 is_gated (const DeimRewrite *rewrite, const DeimTensor *tensor, const DeimNode *reader)
@@ -117,7 +140,7 @@ static gboolean
 fuse_node (DeimRewrite *rewrite, DeimNode *node)
 {
   if (deim_node_is (node, "conv2d"))
-    return fuse_epilogue (rewrite, node);
+    return fuse_epilogue (rewrite, node) || fuse_addend (rewrite, node);
   if (deim_node_is (node, "layer_norm") || deim_node_is (node, "rms_norm"))
     return fuse_into_norm (rewrite, node);
   if (deim_node_is (node, "upsample2x"))

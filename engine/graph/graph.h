@@ -93,6 +93,7 @@ typedef struct {
   gint stride, groups;
   gint pad_top, pad_left, pad_bottom, pad_right;
   DeimEpilogue epilogue;
+  gint addend_rows; /* the first so many channels of the result are made of x + in[4]; put there by fuse.c */
 } DeimConvAttrs;
 typedef struct {
   gfloat eps;

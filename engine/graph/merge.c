@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define WIDEST_PANEL 64 /* channels that a workgroup computes at most */
+
 static gboolean
 same_epilogue (const DeimEpilogue *a, const DeimEpilogue *b)
 {
@@ -22,6 +24,23 @@ is_candidate (const DeimNode *node)
   return deim_node_is (node, "conv2d") && node->attrs.conv.groups == 1 && !e->residual_before && !e->residual_after;
 }
 
+static DeimTensor *
+get_addend (const DeimNode *conv)
+{
+  return conv->n_in > 4 ? conv->in[4] : NULL;
+}
+
+/* Whether what @a and then @b add to their input can be said of both: the same, or the first alone adds something, to
+ * channels that fill whole panels of any kernel (conv2d-tile.c). */
+static gboolean
+addends_suit (const DeimNode *a, const DeimNode *b)
+{
+  gint rows_a = a->attrs.conv.addend_rows, rows_b = b->attrs.conv.addend_rows;
+  if (rows_b == 0)
+    return rows_a % WIDEST_PANEL == 0;
+  return get_addend (a) == get_addend (b) && rows_a == a->out[0]->shape.c && rows_b == b->out[0]->shape.c;
+}
+
 /* Two candidates that differ in nothing but their weights. */
 static gboolean
 are_parallel (const DeimNode *a, const DeimNode *b)
@@ -29,7 +48,7 @@ are_parallel (const DeimNode *a, const DeimNode *b)
   const DeimConvAttrs *x = &a->attrs.conv, *y = &b->attrs.conv;
   return a->in[0] == b->in[0] && x->stride == y->stride && x->pad_top == y->pad_top && x->pad_left == y->pad_left &&
          x->pad_bottom == y->pad_bottom && x->pad_right == y->pad_right && a->in[1]->shape.h == b->in[1]->shape.h &&
-         a->in[1]->shape.w == b->in[1]->shape.w && same_epilogue (&x->epilogue, &y->epilogue);
+         a->in[1]->shape.w == b->in[1]->shape.w && same_epilogue (&x->epilogue, &y->epilogue) && addends_suit (a, b);
 }
 
 /* Whether @tensor, or a view of it, is a part of a concatenation. Its producer writes it there at once; a part of a
@@ -92,6 +111,7 @@ merge_pair (DeimGraph *graph, const DeimOp *slice, DeimNode *a, DeimNode *b)
   a->in[1] = stack (graph, a->in[1], rows, b->in[1], more);
   a->in[2] = stack (graph, a->in[2], rows, b->in[2], more);
   a->n_in = MAX (a->n_in, 3);
+  a->attrs.conv.addend_rows += b->attrs.conv.addend_rows;
   DeimTensor *whole = deim_graph_add_tensor (graph, DEIM_TENSOR_ACTIVATION, DEIM_TYPE_FLOAT, shape, NULL, NULL);
   whole->keep_fp32 = first->keep_fp32 || second->keep_fp32;
   whole->producer = a;

@@ -18,11 +18,15 @@ void deim_graph_fold (DeimGraph *graph);
  */
 void deim_graph_fuse_training (DeimGraph *graph);
 
-/* Nodes: activation, learnable affine block and residual into the convolution before them; a sum, of products too, into
- * the norm after it; a residual into the upsampling before it; slices that are joined again. Run deim_graph_fold()
- * first. */
+/* Nodes: activation, learnable affine block and residual into the convolution before them; a sum into the 1x1
+ * convolution or the norm after it, and a sum of products into the norm; a residual into the upsampling before it;
+ * slices that are joined again. Run deim_graph_fold() first. */
 void deim_graph_fuse (DeimGraph *graph);
 
-/* Nodes: convolutions of one input that differ in their weights alone become one, whose result is sliced. @slice: that
+/* Nodes: convolutions of one input that differ in their weights alone become one, whose result is sliced; also where a
+ * sum went into one of them and not into the other. @slice: that
  * operator. Run deim_graph_fuse() first: what was fused may differ, or no longer. */
 void deim_graph_merge (DeimGraph *graph, const DeimOp *slice);
+
+/* All of these: what a device runs. */
+void deim_graph_optimise (DeimGraph *graph, const DeimOp *slice);

@@ -77,7 +77,7 @@ static const Tile matrix_tiles[] = { { 16, 64, 0, 0 }, { 8, 64, 0, 0 } };
 static gboolean
 suits_matrices (const DeimConvWork *work, const DeimDispatchList *list)
 {
-  return list->device.matrices && deim_dispatch_is_half (list, work->x) &&
+  return list->device.matrices && deim_dispatch_is_half (list, work->x) && work->addend_rows == 0 &&
          deim_dispatch_layout (list, work->y)->blocks > matrix_tiles[1].co4 / 2 &&
          4 * list->device.subgroup_size <= list->device.max_local;
 }
@@ -107,6 +107,8 @@ deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list)
     deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
   else
     deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, parts);
+  if (!matrices)
+    deim_dispatch_bind (d, DEIM_BIND_READ, work->addend);
   deim_dispatch_spec (d, (guint32) tile->co4);
   deim_dispatch_spec (d, (guint32) tile->positions);
   deim_dispatch_spec (d, work->pointwise);
@@ -120,6 +122,7 @@ deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list)
   } else {
     deim_dispatch_spec (d, (guint32) tile->own_co);
     deim_dispatch_spec (d, (guint32) tile->own_positions);
+    deim_dispatch_spec (d, work->addend_rows > 0);
     d->local_size = (guint) (tile->co4 / tile->own_co * (tile->positions / tile->own_positions));
   }
   deim_dispatch_push_place (d, list, x);
@@ -134,6 +137,8 @@ deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list)
   deim_conv2d_push_geometry (d, list, work);
   deim_conv2d_push_epilogue (d, &work->epilogue);
   deim_dispatch_push_int (d, slice_steps);
+  if (!matrices)
+    deim_conv2d_push_addend (d, list, work);
   d->groups[0] = (guint) divide_up (blocks, tile->co4);
   d->groups[1] = (guint) divide_up (positions, tile->positions);
   d->groups[2] = (guint) (y->shape.n * slices);

@@ -4,7 +4,9 @@
  * over tokens, the linear layer (torch.nn.functional.linear).
  *
  * Operands: in[0] x [n, ic, h, w], in[1] weight [oc, ic/groups, k, k],
- * in[2] bias [oc] or NULL, in[3] residual of the output's shape or NULL.
+ * in[2] bias [oc] or NULL, in[3] residual of the output's shape or NULL, in[4]
+ * of x's shape, or with n = 1, or NULL: see addend_rows. Only 1x1 convolutions
+ * without stride and padding have the last.
  */
 #include "engine/ops/conv2d.h"
 #include "engine/ops/util.h"
@@ -74,6 +76,19 @@ sum_row (const Geometry *g, const gfloat *x, const gfloat *w, gint oy, gint x0, 
     }
 }
 
+/* x + in[4], as large as x; NULL where nothing is added. */
+static gfloat *
+add_addend (const DeimNode *node, const DeimOperands *operands)
+{
+  if (node->attrs.conv.addend_rows == 0)
+    return NULL;
+  gsize size = deim_shape_size (node->in[0]->shape), repeat = deim_shape_size (node->in[4]->shape);
+  gfloat *sum = g_new (gfloat, size);
+  for (gsize i = 0; i < size; i++)
+    sum[i] = operands->in[0][i] + operands->in[4][i % repeat];
+  return sum;
+}
+
 static void
 conv2d_reference (const DeimNode *node, const DeimOperands *operands)
 {
@@ -96,11 +111,13 @@ conv2d_reference (const DeimNode *node, const DeimOperands *operands)
   gsize in_plane = (gsize) g.ih * (gsize) g.iw, out_plane = (gsize) g.oh * (gsize) g.ow;
   gsize kernel = (gsize) g.ic * (gsize) g.k * (gsize) g.k; /* numbers of one output channel */
   gdouble acc[CHUNK];
+  g_autofree gfloat *sum = add_addend (node, operands);
 
   for (gint n = 0; n < out.n; n++)
     for (gint oc = 0; oc < out.c; oc++) {
       gint group = oc / g.oc;
-      const gfloat *x = operands->in[0] + ((gsize) n * (gsize) in.c + (gsize) group * (gsize) g.ic) * in_plane;
+      const gfloat *x = oc < a->addend_rows ? sum : operands->in[0];
+      x += ((gsize) n * (gsize) in.c + (gsize) group * (gsize) g.ic) * in_plane;
       const gfloat *w = operands->in[1] + (gsize) oc * kernel;
       gdouble bias = operands->in[2] ? operands->in[2][oc] : 0;
       gsize plane = ((gsize) n * (gsize) out.c + (gsize) oc) * out_plane;
@@ -136,6 +153,8 @@ conv2d_channels (const DeimNode *node, DeimChannelSolver *solver)
     deim_channels_same (solver, node->in[0], node->out[0]);
   if (node->n_in > 3 && node->in[3])
     deim_channels_same (solver, node->in[3], node->out[0]);
+  if (node->n_in > 4 && node->in[4])
+    deim_channels_same (solver, node->in[4], node->in[0]);
 }
 
 void
@@ -146,6 +165,14 @@ deim_conv2d_push_epilogue (DeimDispatch *d, const DeimEpilogue *e)
   deim_dispatch_push_float (d, e->hi);
   deim_dispatch_push_float (d, e->scale);
   deim_dispatch_push_float (d, e->shift);
+}
+
+void
+deim_conv2d_push_addend (DeimDispatch *d, const DeimDispatchList *list, const DeimConvWork *work)
+{
+  gboolean all = work->addend_rows == work->y->shape.c;
+  deim_dispatch_push_place (d, list, work->addend);
+  deim_dispatch_push_int (d, all ? deim_dispatch_layout (list, work->y)->blocks : work->addend_rows / 4);
 }
 
 /* The same as shaders/pack_conv.comp, here and once. */
@@ -210,6 +237,8 @@ deim_conv2d_work (const DeimNode *node)
     .x = node->in[0],
     .y = node->out[0],
     .residual = node->n_in > 3 && node->in[3] ? node->in[3] : node->in[0],
+    .addend = node->n_in > 4 && node->in[4] ? node->in[4] : node->in[0],
+    .addend_rows = a->addend_rows,
     .weight = node->in[1],
     .bias = node->in[2],
     .kernel = kernel,
@@ -262,17 +291,20 @@ dispatch_rows (const DeimConvWork *work, DeimDispatchList *list)
   deim_conv2d_bind_panels (d, panels);
   deim_dispatch_bind (d, DEIM_BIND_READ, r);
   deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
+  deim_dispatch_bind (d, DEIM_BIND_READ, work->addend);
   deim_dispatch_spec (d, (guint32) co4);
   deim_dispatch_spec (d, (guint32) px);
   deim_dispatch_spec (d, work->pointwise);
   deim_dispatch_spec (d, work->epilogue.act);
   deim_dispatch_spec (d, work->epilogue.residual_before ? 1 : work->epilogue.residual_after ? 2 : 0);
   deim_dispatch_spec (d, list->device.park);
+  deim_dispatch_spec (d, work->addend_rows > 0);
   deim_dispatch_push_place (d, list, x);
   deim_dispatch_push_place (d, list, y);
   deim_dispatch_push_place (d, list, r);
   deim_conv2d_push_geometry (d, list, work);
   deim_conv2d_push_epilogue (d, &work->epilogue);
+  deim_conv2d_push_addend (d, list, work);
   /* Panels in x: workgroups that run at the same time then read the same positions (perf/FINDINGS.md, section 4). */
   d->groups[0] = (guint) ((out->blocks + co4 - 1) / co4);
   d->groups[1] = ((guint) positions + d->local_size * (guint) px - 1) / (d->local_size * (guint) px);

@@ -8,6 +8,8 @@
 typedef struct {
   DeimTensor *x, *y;
   DeimTensor *residual;      /* x, to have something to bind, where there is none */
+  DeimTensor *addend;        /* likewise; n may be 1 */
+  gint addend_rows;          /* channels of y that are made of x + addend: none, the first ones or all */
   DeimTensor *weight, *bias; /* bias: or NULL */
   gboolean transposed;       /* rows of the weight are channels of x, its taps in reverse order (plain weights only) */
   gint kernel, stride, pad_top, pad_left;
@@ -33,9 +35,10 @@ typedef struct {
 DeimPanels deim_conv2d_make_panels (const DeimConvWork *work, DeimDispatchList *list, gint co4);
 void deim_conv2d_bind_panels (DeimDispatch *d, DeimPanels panels);
 
-/* The push constants iw .. pad_left, and residual .. shift, of the kernels of dense convolutions. */
+/* The push constants iw .. pad_left, residual .. shift, and ps and adding, of the kernels of dense convolutions. */
 void deim_conv2d_push_geometry (DeimDispatch *d, const DeimDispatchList *list, const DeimConvWork *work);
 void deim_conv2d_push_epilogue (DeimDispatch *d, const DeimEpilogue *epilogue);
+void deim_conv2d_push_addend (DeimDispatch *d, const DeimDispatchList *list, const DeimConvWork *work);
 
 /* Blocks of output channels in a panel of shaders/conv.comp, for the output @y. */
 gint deim_conv2d_panel_blocks (const DeimDispatchList *list, const DeimTensor *y);

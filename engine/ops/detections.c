@@ -46,12 +46,11 @@ detections_dispatch (const DeimNode *node, DeimDispatchList *list, GError **erro
 {
   DeimTensor *logits = node->in[0], *boxes = node->in[1], *y = node->out[0];
   gint k = y->shape.w, n = y->shape.n;
-  gint indices = deim_dispatch_add_scratch (list, (gsize) n * k * 4);
-  deim_dispatch_topk (list, logits, k, TRUE, NULL, indices);
+  gint candidates = deim_dispatch_candidates (list, logits, k, TRUE);
   DeimDispatch *d = deim_dispatch_append (list, "detections");
   deim_dispatch_bind (d, DEIM_BIND_READ, logits);
   deim_dispatch_bind (d, DEIM_BIND_READ, boxes);
-  deim_dispatch_bind_scratch (d, DEIM_BIND_READ_RAW, indices);
+  deim_dispatch_bind_scratch (d, DEIM_BIND_READ_RAW, candidates);
   deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
   deim_dispatch_push_place (d, list, logits);
   deim_dispatch_push_place (d, list, boxes);

@@ -108,7 +108,7 @@ deim_dispatch_push_place (DeimDispatch *d, const DeimDispatchList *list, const D
   const DeimLayout *layout = deim_layouts_get (list->layouts, tensor);
   deim_dispatch_push_int (d, layout->first);
   deim_dispatch_push_int (d, layout->block_stride);
-  deim_dispatch_push_int (d, layout->batch_stride);
+  deim_dispatch_push_int (d, tensor->shape.n == 1 ? 0 : layout->batch_stride);
 }
 
 void

@@ -60,51 +60,61 @@ topk_reference (const DeimNode *node, const DeimOperands *operands)
 
 /* ---------------------------------------------------------------- dispatch */
 
-void
-deim_dispatch_topk (DeimDispatchList *list, DeimTensor *scores, gint k, gboolean flat, DeimTensor *indices,
-                    gint indices_scratch)
+/* -> scratch: a key for each token, of its best class. */
+static gint
+append_keys (DeimDispatchList *list, DeimTensor *scores, gint stride)
 {
-  gint n = scores->shape.n, classes = scores->shape.c, tokens = scores->shape.w;
-  gint count = flat ? tokens * classes : tokens, stride = (count + 3) / 4 * 4;
+  gint n = scores->shape.n, tokens = scores->shape.w;
   gint keys = deim_dispatch_add_scratch (list, (gsize) n * stride * 4);
-  gint candidates = deim_dispatch_add_scratch (list, (gsize) n * k * 8);
-
   DeimDispatch *d = deim_dispatch_append (list, "topk_keys");
   deim_dispatch_bind (d, DEIM_BIND_READ, scores);
   deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, keys);
-  deim_dispatch_spec (d, (guint32) flat);
   deim_dispatch_push_place (d, list, scores);
-  deim_dispatch_push_int (d, classes);
+  deim_dispatch_push_int (d, scores->shape.c);
   deim_dispatch_push_int (d, deim_dispatch_layout (list, scores)->blocks);
   deim_dispatch_push_int (d, tokens);
-  deim_dispatch_push_int (d, count);
   deim_dispatch_push_int (d, stride);
   deim_dispatch_cover (d, list, tokens, 1, n);
+  return keys;
+}
 
-  d = deim_dispatch_append (list, "topk_select");
-  deim_dispatch_bind_scratch (d, DEIM_BIND_READ_RAW, keys);
+gint
+deim_dispatch_candidates (DeimDispatchList *list, DeimTensor *scores, gint k, gboolean flat)
+{
+  gint n = scores->shape.n, tokens = scores->shape.w, blocks = deim_dispatch_layout (list, scores)->blocks;
+  gint keys4 = flat ? tokens * blocks : (tokens + 3) / 4;
+  gint keys = flat ? -1 : append_keys (list, scores, 4 * keys4);
+  gint candidates = deim_dispatch_add_scratch (list, (gsize) n * k * 8);
+
+  DeimDispatch *d = deim_dispatch_append (list, "topk_select");
+  if (flat)
+    deim_dispatch_bind (d, DEIM_BIND_READ_RAW, scores); /* it is not looked at */
+  else
+    deim_dispatch_bind_scratch (d, DEIM_BIND_READ_RAW, keys);
   deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, candidates);
+  deim_dispatch_bind (d, DEIM_BIND_READ, scores);
   deim_dispatch_spec (d, (guint32) list->device.cpu);
-  deim_dispatch_push_int (d, stride / 4);
+  deim_dispatch_spec (d, (guint32) flat);
+  deim_dispatch_push_int (d, keys4);
   deim_dispatch_push_int (d, k);
+  deim_dispatch_push_place (d, list, scores);
+  deim_dispatch_push_int (d, scores->shape.c);
+  deim_dispatch_push_int (d, blocks);
   if (!list->device.cpu)
     d->local_size = MAX (MIN (256, list->device.max_local), list->device.subgroup_size);
   d->groups[2] = (guint) n;
-
-  d = deim_dispatch_append (list, "topk_sort");
-  deim_dispatch_bind_scratch (d, DEIM_BIND_READ_RAW, candidates);
-  if (indices)
-    deim_dispatch_bind (d, DEIM_BIND_WRITE, indices);
-  else
-    deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, indices_scratch);
-  deim_dispatch_push_int (d, k);
-  deim_dispatch_cover (d, list, k, 1, n);
+  return candidates;
 }
 
 static gboolean
 topk_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
 {
-  deim_dispatch_topk (list, node->in[0], node->attrs.topk.k, node->attrs.topk.flat, node->out[0], -1);
+  gint k = node->attrs.topk.k, candidates = deim_dispatch_candidates (list, node->in[0], k, node->attrs.topk.flat);
+  DeimDispatch *d = deim_dispatch_append (list, "topk_sort");
+  deim_dispatch_bind_scratch (d, DEIM_BIND_READ_RAW, candidates);
+  deim_dispatch_bind (d, DEIM_BIND_WRITE, node->out[0]);
+  deim_dispatch_push_int (d, k);
+  deim_dispatch_cover (d, list, k, 1, node->in[0]->shape.n);
   return TRUE;
 }
 

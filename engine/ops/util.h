@@ -61,7 +61,6 @@ DeimEpilogue deim_epilogue_none (void);
  */
 void deim_top_k (const gfloat *keys, gint n, gint k, gint32 *ret_indices);
 
-/* The same on the device: the dispatches of shaders/topk.glsl over scores [n, C, 1, T] (see deim_topk()). The indices
- * go to @indices [n, 1, 1, k], or, if that is NULL, to the scratch @indices_scratch of n * k words (topk.c). */
-void deim_dispatch_topk (DeimDispatchList *list, DeimTensor *scores, gint k, gboolean flat, DeimTensor *indices,
-                         gint indices_scratch);
+/* The same on the device, but for the order, of scores [n, C, 1, T] (see deim_topk()) -> scratch: the candidates of
+ * shaders/topk.glsl (topk.c). */
+gint deim_dispatch_candidates (DeimDispatchList *list, DeimTensor *scores, gint k, gboolean flat);
