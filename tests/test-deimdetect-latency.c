@@ -185,6 +185,129 @@ test_latency_of_file (void)
   teardown (harness);
 }
 
+/* ------------------------------------------------------------------ tracer */
+
+/* The milliseconds for which frames are in the element called "detect", as GStreamer's latency tracer logs them. */
+static GArray *traced;
+static GMutex traced_lock;
+
+static void
+note_trace (GstDebugCategory *category, GstDebugLevel level, const gchar *file, const gchar *function, gint line,
+            GObject *object, GstDebugMessage *message, gpointer data)
+{
+  if (g_strcmp0 (gst_debug_category_get_name (category), "GST_TRACER") != 0)
+    return;
+  g_autoptr (GstStructure) record = gst_structure_from_string (gst_debug_message_get (message), NULL);
+  guint64 time;
+  if (!record || !gst_structure_has_name (record, "element-latency") ||
+      g_strcmp0 (gst_structure_get_string (record, "element"), "detect") != 0 ||
+      !gst_structure_get_uint64 (record, "time", &time))
+    return;
+  guint milliseconds = (guint) (time / GST_MSECOND);
+  g_mutex_lock (&traced_lock);
+  g_array_append_val (traced, milliseconds);
+  g_mutex_unlock (&traced_lock);
+}
+
+/* For the rest of the process: tracers cannot be stopped. */
+static void
+start_latency_tracer (void)
+{
+  g_autoptr (GstPluginFeature) found =
+      gst_registry_find_feature (gst_registry_get (), "latency", GST_TYPE_TRACER_FACTORY);
+  g_assert_nonnull (found);
+  g_autoptr (GstPluginFeature) factory = gst_plugin_feature_load (found);
+  g_assert_nonnull (factory);
+  g_object_new (gst_tracer_factory_get_tracer_type (GST_TRACER_FACTORY (factory)), "params", "flags=element", NULL);
+}
+
+static gint
+compare (gconstpointer a, gconstpointer b)
+{
+  return *(const gint *) a - *(const gint *) b;
+}
+
+static GstClockTime
+query_pad (GstPad *pad)
+{
+  g_autoptr (GstQuery) query = gst_query_new_latency ();
+  GstClockTime min;
+  g_assert_true (gst_pad_query (pad, query));
+  gst_query_parse_latency (query, NULL, &min, NULL);
+  return min;
+}
+
+/* A live pipeline of 50 frames a second whose inferences take @delay: what the element adds to the latency, and for how
+ * long half of the frames are in it by the tracer. All in milliseconds. The sink does not wait, because it would keep
+ * the source waiting, whose frames then come three at a time. */
+static void
+trace_pipeline (guint in_flight, guint delay, gint *announced, gint *median)
+{
+  fake_deim_reset ();
+  fake_deim_set_delay (delay);
+  g_autofree gchar *launch = g_strdup_printf (
+      "videotestsrc is-live=true num-buffers=50 ! video/x-raw,format=RGB,width=64,height=48,framerate=50/1 ! "
+      "deimdetect name=detect model=%s in-flight=%u ! fakesink sync=false",
+      model, in_flight);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GstElement) pipeline = gst_parse_launch (launch, &error);
+  g_assert_no_error (error);
+  g_autoptr (GstElement) detect = gst_bin_get_by_name (GST_BIN (pipeline), "detect");
+  g_autoptr (GstPad) in = gst_element_get_static_pad (detect, "sink"), out = gst_element_get_static_pad (detect, "src");
+  g_autoptr (GstPad) before = gst_pad_get_peer (in);
+  g_autoptr (GstBus) bus = gst_element_get_bus (pipeline);
+  g_array_set_size (traced, 0);
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  for (gboolean more = TRUE; more;) {
+    g_autoptr (GstMessage) message =
+        gst_bus_timed_pop_filtered (bus, 60 * GST_SECOND, GST_MESSAGE_EOS | GST_MESSAGE_ERROR | GST_MESSAGE_LATENCY);
+    g_assert_nonnull (message);
+    g_assert_cmpint (GST_MESSAGE_TYPE (message), !=, GST_MESSAGE_ERROR);
+    more = GST_MESSAGE_TYPE (message) != GST_MESSAGE_EOS;
+    if (more)
+      gst_bin_recalculate_latency (GST_BIN (pipeline));
+  }
+  *announced = (gint) ((query_pad (out) - query_pad (before)) / GST_MSECOND);
+  g_assert_cmpint (*announced, ==, (gint) (get_stat (detect, "latency") / GST_MSECOND));
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  g_assert_cmpuint (fake_deim_get_counts ().live, ==, 0);
+  g_assert_cmpuint (traced->len, >, 40);
+  g_array_sort (traced, compare);
+  *median = g_array_index (traced, gint, traced->len / 2);
+  g_test_message ("announced: %d ms; traced: %d ms, and %d to %d", *announced, *median, g_array_index (traced, gint, 0),
+                  g_array_index (traced, gint, traced->len - 1));
+}
+
+/* What the element announces is what GStreamer's own tracer measures. Runs last: the tracer stays. */
+static void
+test_tracer (void)
+{
+  gint announced, median;
+  traced = g_array_new (FALSE, FALSE, sizeof (gint));
+  begin_foreign_leaks ();
+  start_latency_tracer ();
+  gst_debug_remove_log_function (gst_debug_log_default);
+  gst_debug_add_log_function (note_trace, NULL, NULL);
+  gst_debug_set_threshold_for_name ("GST_TRACER", GST_LEVEL_TRACE);
+
+  /* Quick: a frame leaves with the next one; three frame times are announced. */
+  trace_pipeline (3, 1, &announced, &median);
+  g_assert_cmpint (announced, ==, 60);
+  g_assert_cmpint (median, >=, 10);
+  g_assert_cmpint (median, <=, announced);
+  /* Slow: frames stay for longer than an inference, and no longer than announced. */
+  trace_pipeline (1, 150, &announced, &median);
+  g_assert_cmpint (announced, >=, 170);
+  g_assert_cmpint (median, >=, 150);
+  g_assert_cmpint (median, <=, announced);
+
+  gst_debug_unset_threshold_for_name ("GST_TRACER");
+  gst_debug_remove_log_function (note_trace);
+  gst_debug_add_log_function (gst_debug_log_default, NULL, NULL);
+  end_foreign_leaks ();
+  g_array_unref (traced);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -198,6 +321,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/latency-of-slow-stream", test_latency_of_slow_stream);
   g_test_add_func ("/deimdetect/latency-of-pass-through", test_latency_of_pass_through);
   g_test_add_func ("/deimdetect/latency-of-file", test_latency_of_file);
+  g_test_add_func ("/deimdetect/latency-by-tracer", test_tracer);
   int result = run_element_tests ();
   g_unlink (model);
   g_free (model);
