@@ -5,9 +5,10 @@
  * The photos, all scaled to 640x480, are written as pictures and, without loss, as one video of RGB and one of I420.
  *   RGB:  the element against `deim detect` on the pictures: the same pixels, so the same detections.
  *   NV12: the element against `deim detect` on the I420 video: the same samples, so the same detections;
- *         and against the pictures: chroma at half the resolution and 8-bit rounding are all that differs. What is
- * found in the pictures with a score of SURE or more is found here too, within SCORE_OFF of its score and with an
- *         overlap (intersection over union) of OVERLAP or more.
+ *         and against RGB: chroma at half the resolution and 8-bit rounding are all that differs. What either finds
+ *         with a score of SURE or more the other finds too, each object once, within SCORE_OFF of its score and with
+ *         an overlap (intersection over union) of OVERLAP or more. The bounds are what was seen over these photos,
+ *         0.035 and 0.944, and about half as much again: other versions of GStreamer round colours in other ways.
  * Needs real weights and photos: $DEIM_SHARED.
  */
 #include <gio/gio.h>
@@ -211,35 +212,58 @@ overlap (const gdouble *a, const gdouble *b)
   return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both);
 }
 
+/* How far what is found in one way is from what is found in the other. */
+typedef struct {
+  guint all;
+  gdouble score, overlap, sum; /* the worst, and the sum of the scores' differences */
+} Distance;
+
+/* Finds the partners in @other of those of @frame that are sure. The best score chooses first, and nobody is chosen
+ * twice: both lists are sorted by score. */
 static void
-assert_close (const GPtrArray *sure, const GPtrArray *other)
+add_distance (Distance *to, const GArray *frame, const GArray *other)
 {
-  guint all = 0;
-  gdouble worst_score = 0, worst_overlap = 1, sum = 0;
-  for (guint i = 0; i < sure->len; i++) {
-    const GArray *p = g_ptr_array_index (sure, i), *q = g_ptr_array_index (other, i);
-    for (guint k = 0; k < p->len; k++) {
-      const Found *x = &g_array_index (p, Found, k), *best = NULL;
-      if (x->score < SURE)
-        continue;
-      for (guint m = 0; m < q->len; m++) {
-        const Found *y = &g_array_index (q, Found, m);
-        if (y->label == x->label && (!best || overlap (x->box, y->box) > overlap (x->box, best->box)))
-          best = y;
+  g_autofree gboolean *taken = g_new0 (gboolean, other->len + 1);
+  for (guint k = 0; k < frame->len; k++) {
+    const Found *x = &g_array_index (frame, Found, k);
+    gint best = -1;
+    gdouble most = 0;
+    if (x->score < SURE)
+      continue;
+    for (guint m = 0; m < other->len; m++) {
+      const Found *y = &g_array_index (other, Found, m);
+      gdouble both = y->label == x->label && !taken[m] ? overlap (x->box, y->box) : 0;
+      if (both > most) {
+        best = (gint) m;
+        most = both;
       }
-      g_assert_nonnull (best);
-      all++;
-      sum += ABS (x->score - best->score);
-      worst_score = MAX (worst_score, ABS (x->score - best->score));
-      worst_overlap = MIN (worst_overlap, overlap (x->box, best->box));
     }
+    if (best < 0)
+      g_error ("class %d with a score of %.3f at %.0f,%.0f is found in one way and not in the other", x->label,
+               x->score, x->box[0], x->box[1]);
+    taken[best] = TRUE;
+    gdouble off = ABS (x->score - g_array_index (other, Found, best).score);
+    to->all++;
+    to->sum += off;
+    to->score = MAX (to->score, off);
+    to->overlap = MIN (to->overlap, most);
   }
-  g_print ("# of %u detections of %.1f or more in RGB, NV12 moves the score by %.3f in the mean and %.3f at most, and "
-           "overlaps by %.3f at least\n",
-           all, SURE, sum / all, worst_score, worst_overlap);
-  g_assert_cmpuint (all, >, 20);
-  g_assert_cmpfloat (worst_score, <=, SCORE_OFF);
-  g_assert_cmpfloat (worst_overlap, >=, OVERLAP);
+}
+
+static void
+assert_found_by_both (const GPtrArray *sure, const GPtrArray *other, const gchar *what)
+{
+  Distance distance = { .overlap = 1 };
+  g_assert_cmpuint (sure->len, ==, other->len);
+  for (guint i = 0; i < sure->len; i++)
+    add_distance (&distance, g_ptr_array_index (sure, i), g_ptr_array_index (other, i));
+  g_print (
+      "# of %u detections of %.1f or more in %s moves the score by %.3f in the mean and %.3f at most, and overlaps "
+      "by %.3f at least\n",
+      distance.all, SURE, what, distance.sum / distance.all, distance.score, distance.overlap);
+  g_assert_cmpuint (distance.all, >, 20);
+  g_assert_cmpfloat (distance.score, <=, SCORE_OFF);
+  g_assert_cmpfloat (distance.overlap, >=, OVERLAP);
 }
 
 static void
@@ -258,7 +282,8 @@ test_photos (void)
   g_assert_cmpuint (nv12->len, ==, n);
   assert_equal (rgb, of_pictures, "RGB video, and pictures");
   assert_equal (nv12, of_video, "NV12 video in the element, and I420 in the tool");
-  assert_close (rgb, nv12);
+  assert_found_by_both (rgb, nv12, "RGB, NV12");
+  assert_found_by_both (nv12, rgb, "NV12, RGB");
   g_free (video[0]);
 }
 
