@@ -5,7 +5,7 @@
  *
  *   test-rtsp [--minutes N] [--model FILE]
  *
- * tests/rtsp-server.c serves 25 frames a second in another process; here they go through rtspsrc, a decoder,
+ * tests/rtsp-server.c serves 25 frames a second in another process; here they go through rtspsrc, decodebin,
  * deimdetect, deimoverlay and a sink that shows frames in time and drops late ones, as a video sink does. The network
  * is Atto at twice its usual area, which is too much for a processor 25 times a second. Prints a line every five
  * seconds, and TAP. Without --minutes it runs for a quarter of a minute.
@@ -26,6 +26,10 @@
 #define RATE 25
 #define LINE 5 /* seconds of a line */
 
+/* For how long a thread that could go on waits for the processor at most, where inferences take all of it. 20 to 110 ms
+ * were seen beside five processes that compute. */
+#define BUSY_MS 300
+
 static gdouble minutes = 0.25;
 static gchar *photo_model;
 
@@ -39,6 +43,7 @@ typedef struct {
   GstClockTime first, last;      /* running time of the oldest of them all and of the newest; not forgotten by lines */
   guint all;                     /* from first to last */
   gboolean disorder;
+  guint64 inferred; /* until the line before; the test's thread's own */
 } Watch;
 
 /* From the first frame that arrived to the last. */
@@ -54,6 +59,8 @@ typedef struct {
   guint arrived, shown;
   gdouble entry_ms, mean_ms, worst_ms;
   gdouble latency_ms; /* that the pipeline announces */
+  gdouble moved_ms;   /* how far that went up and down meanwhile, all in all */
+  gdouble detect_ms;  /* the detector's part of it */
   guint64 inferred;
   gsize rss_kib;
 } Line;
@@ -158,53 +165,12 @@ read_window (Watch *watch)
   return window;
 }
 
-/* Sleeps for @seconds, counting QoS messages of the detector; an error fails the test. */
-static guint
-listen (GstElement *pipeline, GstElement *detect, gdouble seconds)
-{
-  g_autoptr (GstBus) bus = gst_element_get_bus (pipeline);
-  gint64 until = g_get_monotonic_time () + (gint64) (seconds * G_USEC_PER_SEC), now;
-  guint told = 0;
-  while ((now = g_get_monotonic_time ()) < until) {
-    g_autoptr (GstMessage) message =
-        gst_bus_timed_pop_filtered (bus, (GstClockTime) (until - now) * GST_USECOND,
-                                    GST_MESSAGE_QOS | GST_MESSAGE_ERROR | GST_MESSAGE_EOS | GST_MESSAGE_LATENCY);
-    if (!message)
-      continue;
-    if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_ERROR) {
-      g_autoptr (GError) error = NULL;
-      g_autofree gchar *debug = NULL;
-      gst_message_parse_error (message, &error, &debug);
-      g_error ("%s (%s)", error->message, debug);
-    }
-    g_assert_cmpint (GST_MESSAGE_TYPE (message), !=, GST_MESSAGE_EOS);
-    if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_LATENCY)
-      gst_bin_recalculate_latency (GST_BIN (pipeline));
-    else
-      told += GST_MESSAGE_SRC (message) == GST_OBJECT (detect);
-  }
-  return told;
-}
-
-/* What happened since the last call. */
-static Line
-read_watch (Watch *watch, GstElement *detect, gint64 *since)
-{
-  gint64 now = g_get_monotonic_time ();
-  Line line = { .seconds = (gdouble) (now - *since) / G_USEC_PER_SEC, .rss_kib = resident_kib () };
-  g_mutex_lock (&watch->lock);
-  line.arrived = watch->arrived;
-  line.shown = watch->shown;
-  line.mean_ms = watch->arrived ? (gdouble) watch->sum / watch->arrived / GST_MSECOND : 0;
-  line.entry_ms = watch->entered ? (gdouble) watch->entry_sum / watch->entered / GST_MSECOND : 0;
-  line.worst_ms = (gdouble) watch->worst / GST_MSECOND;
-  watch->entered = watch->arrived = watch->shown = 0;
-  watch->entry_sum = watch->sum = watch->worst = 0;
-  g_mutex_unlock (&watch->lock);
-  line.inferred = get_stat (detect, "inferred");
-  *since = now;
-  return line;
-}
+/* What messages on the bus said. */
+typedef struct {
+  guint messages;               /* of the detector's QoS */
+  guint64 dropped;              /* in the last of them */
+  gdouble latency_ms, moved_ms; /* of the pipeline, since the last change; and as in Line */
+} Told;
 
 static gdouble
 get_latency_ms (GstElement *pipeline)
@@ -217,6 +183,114 @@ get_latency_ms (GstElement *pipeline)
 }
 
 static void
+note_qos (GstMessage *message, Told *told)
+{
+  GstFormat format;
+  guint64 processed, dropped = told->dropped;
+  gst_message_parse_qos_stats (message, &format, &processed, &told->dropped);
+  g_assert_cmpint (format, ==, GST_FORMAT_BUFFERS);
+  g_assert_cmpuint (told->dropped, ==, dropped + 1);
+  told->messages++;
+}
+
+static void
+follow_latency (GstElement *pipeline, Told *told)
+{
+  gst_bin_recalculate_latency (GST_BIN (pipeline));
+  gdouble former = told->latency_ms;
+  told->latency_ms = get_latency_ms (pipeline);
+  told->moved_ms += ABS (told->latency_ms - former);
+}
+
+/* Waits for @seconds, or for the end of the stream, which it returns; an error fails the test. */
+static gboolean
+listen (GstElement *pipeline, GstElement *detect, gdouble seconds, Told *told)
+{
+  g_autoptr (GstBus) bus = gst_element_get_bus (pipeline);
+  gint64 until = g_get_monotonic_time () + (gint64) (seconds * G_USEC_PER_SEC), now;
+  while ((now = g_get_monotonic_time ()) < until) {
+    g_autoptr (GstMessage) message =
+        gst_bus_timed_pop_filtered (bus, (GstClockTime) (until - now) * GST_USECOND,
+                                    GST_MESSAGE_QOS | GST_MESSAGE_ERROR | GST_MESSAGE_EOS | GST_MESSAGE_LATENCY);
+    if (!message)
+      continue;
+    if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_ERROR) {
+      g_autoptr (GError) error = NULL;
+      g_autofree gchar *debug = NULL;
+      gst_message_parse_error (message, &error, &debug);
+      g_error ("%s (%s)", error->message, debug);
+    }
+    if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_EOS)
+      return TRUE;
+    if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_LATENCY)
+      follow_latency (pipeline, told);
+    else if (GST_MESSAGE_SRC (message) == GST_OBJECT (detect))
+      note_qos (message, told);
+  }
+  return FALSE;
+}
+
+/* What happened since the last call. */
+static Line
+read_watch (Watch *watch, GstElement *detect, Told *told, gint64 *since)
+{
+  gint64 now = g_get_monotonic_time ();
+  Line line = { .seconds = (gdouble) (now - *since) / G_USEC_PER_SEC, .rss_kib = resident_kib () };
+  g_mutex_lock (&watch->lock);
+  line.arrived = watch->arrived;
+  line.shown = watch->shown;
+  line.mean_ms = watch->arrived ? (gdouble) watch->sum / watch->arrived / GST_MSECOND : 0;
+  line.entry_ms = watch->entered ? (gdouble) watch->entry_sum / watch->entered / GST_MSECOND : 0;
+  line.worst_ms = (gdouble) watch->worst / GST_MSECOND;
+  watch->entered = watch->arrived = watch->shown = 0;
+  watch->entry_sum = watch->sum = watch->worst = 0;
+  g_mutex_unlock (&watch->lock);
+  line.latency_ms = get_latency_ms (watch->pipeline);
+  line.detect_ms = (gdouble) get_stat (detect, "latency") / GST_MSECOND;
+  line.inferred = get_stat (detect, "inferred") - watch->inferred;
+  line.moved_ms = told->moved_ms;
+  told->moved_ms = 0;
+  watch->inferred += line.inferred;
+  *since = now;
+  return line;
+}
+
+/* A decoder would drop frames of its own where downstream is late, and nobody would count them. */
+static void
+on_element (GstBin *bin, GstBin *parent, GstElement *element, gpointer unused)
+{
+  if (gst_element_factory_list_is_type (gst_element_get_factory (element), GST_ELEMENT_FACTORY_TYPE_DECODER) &&
+      g_object_class_find_property (G_OBJECT_GET_CLASS (element), "qos"))
+    g_object_set (element, "qos", FALSE, NULL);
+}
+
+static void
+print_line (guint end, const Line *line)
+{
+  g_print ("# %3u s: %.2f frames a second arrive, %.2f are shown in time, %.2f are inferred; from the network to the "
+           "detector %.0f ms, to the sink %.0f ms and at most %.0f ms; latency %.0f ms, of it the detector's %.0f ms; "
+           "%" G_GSIZE_FORMAT " MiB\n",
+           end, line->arrived / line->seconds, line->shown / line->seconds, (gdouble) line->inferred / line->seconds,
+           line->entry_ms, line->mean_ms, line->worst_ms, line->latency_ms, line->detect_ms, line->rss_kib / 1024);
+}
+
+/*
+ * Frames come to the sink when they are as old as the latency that is announced, and no later; where that has shrunk
+ * lately, older ones are still on their way. The detector announces the slowest inference of late and a quarter more;
+ * where two wait for each other, as before it knows that it is too slow, one takes twice as long; and what it has
+ * announced stays until it is twice too much. So it is five times what the inferences of this line took in the mean,
+ * and more where these differ.
+ */
+static void
+check_line (const Line *line, const Line *before)
+{
+  gdouble latency_ms = MAX (line->latency_ms, before->latency_ms) + line->moved_ms + before->moved_ms;
+  g_assert_cmpfloat (line->worst_ms, <, latency_ms + BUSY_MS);
+  g_assert_cmpuint (line->inferred, >, 0);
+  g_assert_cmpfloat (line->detect_ms, <, 8 * line->seconds * 1000 / (gdouble) line->inferred + BUSY_MS);
+}
+
+static void
 test_slow_network (void)
 {
   g_autofree gchar *slow = make_slow_model (photo_model);
@@ -224,10 +298,9 @@ test_slow_network (void)
   g_autofree gchar *address = start_camera (&camera);
   g_autoptr (GError) error = NULL;
   /* rtspsrc waits 100 ms for packets that come late; its timestamps are the camera's, without the corrections of two
-   * clocks that drift apart, of which there is one here. The decoder would drop frames of its own where downstream is
-   * late; 20 ms of that is what video sinks allow. */
+   * clocks that drift apart, of which there is one here. Late by up to 20 ms is in time, as for video sinks. */
   g_autofree gchar *text = g_strdup_printf (
-      "rtspsrc location=%s latency=100 buffer-mode=none ! rtph264depay ! avdec_h264 qos=false ! deimdetect name=detect "
+      "rtspsrc location=%s latency=100 buffer-mode=none ! decodebin ! deimdetect name=detect "
       "model=%s threshold=0.3 ! deimoverlay ! fakesink name=sink sync=true qos=true max-lateness=20000000 "
       "signal-handoffs=true",
       address, slow);
@@ -241,42 +314,38 @@ test_slow_network (void)
   gst_pad_add_probe (entry, GST_PAD_PROBE_TYPE_BUFFER, on_entry, &watch, NULL);
   gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, on_arrival, &watch, NULL);
   g_signal_connect (sink, "handoff", G_CALLBACK (on_shown), &watch);
+  g_signal_connect (pipeline, "deep-element-added", G_CALLBACK (on_element), NULL);
 
   gst_element_set_state (pipeline, GST_STATE_PLAYING);
   /* Connecting, the first key frame, compiling and finding out how slow the network is do not count. */
-  guint told = 0;
+  Told told = { 0 };
   for (guint i = 0; i < 60 && get_stat (detect, "inferred") < 4; i++)
-    told += listen (pipeline, detect, 1);
-  told += listen (pipeline, detect, 2);
-  gint64 since = 0;
-  read_watch (&watch, detect, &since);
+    g_assert_false (listen (pipeline, detect, 1, &told));
+  gint64 since = g_get_monotonic_time ();
+  told.moved_ms = 0;
+  g_assert_false (listen (pipeline, detect, 2, &told));
+  Line before = read_watch (&watch, detect, &told, &since);
   begin_window (&watch);
-  guint64 inferred = get_stat (detect, "inferred");
   guint lines = MAX (2, (guint) (minutes * 60 / LINE)), shown = 0;
+  gdouble moved_ms = before.moved_ms;
   g_autofree Line *line = g_new0 (Line, lines);
   for (guint i = 0; i < lines; i++) {
-    told += listen (pipeline, detect, LINE);
-    line[i] = read_watch (&watch, detect, &since);
-    line[i].latency_ms = get_latency_ms (pipeline);
-    g_print (
-        "# %3u s: %.2f frames a second arrive, %.2f are shown in time, %.2f are inferred; from the network to the "
-        "detector %.0f ms, to the sink %.0f ms and at most %.0f ms; latency %.0f ms, of it the detector's %.0f ms; "
-        "%" G_GSIZE_FORMAT " MiB\n",
-        (i + 1) * LINE, line[i].arrived / line[i].seconds, line[i].shown / line[i].seconds,
-        (gdouble) (line[i].inferred - inferred) / line[i].seconds, line[i].entry_ms, line[i].mean_ms, line[i].worst_ms,
-        line[i].latency_ms, (gdouble) get_stat (detect, "latency") / GST_MSECOND, line[i].rss_kib / 1024);
-    inferred = line[i].inferred;
+    g_assert_false (listen (pipeline, detect, LINE, &told));
+    line[i] = read_watch (&watch, detect, &told, &since);
+    print_line ((i + 1) * LINE, &line[i]);
+    check_line (&line[i], i > 0 ? &line[i - 1] : &before);
     shown += line[i].shown;
+    moved_ms += line[i].moved_ms;
   }
   Window window = read_window (&watch);
-  gst_element_set_state (pipeline, GST_STATE_PAUSED);
-  told += listen (pipeline, detect, 0.2);
+  gst_element_send_event (pipeline, gst_event_new_eos ());
+  g_assert_true (listen (pipeline, detect, 60, &told));
   guint64 frames = get_stat (detect, "frames"), all_inferred = get_stat (detect, "inferred");
   guint64 late = get_stat (detect, "skipped-late"), overload = get_stat (detect, "skipped-overload");
   g_print ("# %u frames, where the camera made %.2f; %u in time; the last is %.0f ms old. Since the start: "
            "%" G_GUINT64_FORMAT " frames, %" G_GUINT64_FORMAT " inferred, %" G_GUINT64_FORMAT
            " late, %" G_GUINT64_FORMAT " skipped in overload, %u QoS messages\n",
-           window.arrived, window.expected, shown, window.lag_ms, frames, all_inferred, late, overload, told);
+           window.arrived, window.expected, shown, window.lag_ms, frames, all_inferred, late, overload, told.messages);
   gst_element_set_state (pipeline, GST_STATE_NULL);
   g_subprocess_force_exit (camera);
   g_unlink (slow);
@@ -287,14 +356,14 @@ test_slow_network (void)
   g_assert_cmpfloat_with_epsilon (window.arrived, window.expected, 0.5);
   g_assert_cmpuint (all_inferred, >, 0);
   g_assert_cmpuint (late + overload, >, 0);
-  g_assert_cmpuint (told, >=, late + overload);
-  /* Nothing piles up: not frames, whose wait would grow, and not memory. */
-  g_assert_cmpfloat (line[lines - 1].mean_ms, <, 2 * line[0].mean_ms + 100);
-  /* How much is announced depends on how slow an inference is here; frames may be late once by as much. */
-  gdouble announced = MAX (line[lines - 2].latency_ms, line[lines - 1].latency_ms);
-  g_assert_cmpfloat (line[lines - 1].latency_ms, <, 2 * line[0].latency_ms + 100);
-  g_assert_cmpfloat (line[lines - 1].worst_ms, <, 2 * announced + 500);
-  g_assert_cmpfloat (window.lag_ms, <, 2 * announced + 500);
+  g_assert_cmpuint (all_inferred + late + overload, ==, frames);
+  g_assert_cmpuint (told.messages, ==, late + overload);
+  g_assert_cmpuint (told.dropped, ==, late + overload);
+  /* In time, so that a viewer sees 25 frames a second. When the latency changes, the frames that were on their way are
+   * late by the change at most, and as many as fit into it. */
+  g_assert_cmpfloat ((gdouble) window.arrived - shown, <, 0.1 * window.arrived + RATE * moved_ms / 1000);
+  g_assert_cmpfloat (window.lag_ms, <, line[lines - 1].latency_ms + line[lines - 1].moved_ms + BUSY_MS);
+  /* Memory does not pile up. */
   if (lines > 6)
     g_assert_cmpuint (line[lines - 1].rss_kib, <, line[lines / 3].rss_kib + 16 * 1024);
 }
