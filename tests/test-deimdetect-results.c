@@ -238,7 +238,7 @@ test_no_analytics (void)
 #endif
 }
 
-/* -------------------------------------------------------- scaling and cropping */
+/* ------------------------------------------------------------------- scaling */
 
 /* A sink that can show a part of a frame. */
 static GstPadProbeReturn
@@ -308,6 +308,83 @@ test_scaled (void)
   g_assert_cmpfloat_with_epsilon (confidence, 0.7, 1e-6);
   g_assert_true (was_inferred (buffer));
 }
+
+/* ---------------------------------------------------------------- DL Streamer */
+
+/* Python's gstgva asks a field for its type, and takes what is neither text nor int nor double for an address. */
+static void
+assert_readable_in_python (const GstStructure *tensor)
+{
+  for (gint i = 0; i < gst_structure_n_fields (tensor); i++) {
+    GType type = gst_structure_get_field_type (tensor, gst_structure_nth_field_name (tensor, (guint) i));
+    g_assert_true (type == G_TYPE_STRING || type == G_TYPE_INT || type == G_TYPE_DOUBLE);
+  }
+}
+
+/*
+ * The regions of @buffer as DL Streamer's elements and libraries read the metadata that it calls "legacy" now
+ * (GVA::RegionOfInterest and GVA::Tensor in C++, gstgva in Python, gvametaconvert), one a line:
+ *
+ *   label label_id confidence, x y w h in pixels, x y w h as fractions
+ *
+ * The label is the text of roi_type, whether there is one or not. Every structure among the parameters is a tensor,
+ * but "object_id", which is a tracker's. The one called "detection" is the detection; with several of that name C++
+ * takes the last and Python the first. A field of another type than asked for reads as 0. No region has the id 0.
+ */
+static gchar *
+read_as_dlstreamer (GstBuffer *buffer)
+{
+  GString *text = g_string_new (NULL);
+  gpointer state = NULL;
+  GstMeta *meta;
+  while ((meta = gst_buffer_iterate_meta_filtered (buffer, &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE))) {
+    const GstVideoRegionOfInterestMeta *roi = (GstVideoRegionOfInterestMeta *) meta;
+    const GstStructure *detection = NULL;
+    for (GList *item = roi->params; item; item = item->next) {
+      const GstStructure *tensor = item->data;
+      g_assert_nonnull (tensor);
+      if (gst_structure_has_name (tensor, "object_id"))
+        continue;
+      assert_readable_in_python (tensor);
+      if (!gst_structure_has_name (tensor, "detection"))
+        continue;
+      g_assert_null (detection);
+      detection = tensor;
+    }
+    g_assert_cmpint (roi->id, !=, 0);
+    g_assert_nonnull (g_quark_to_string (roi->roi_type));
+    g_assert_nonnull (detection);
+    gint label_id = 0;
+    gdouble confidence = 0, x_min = 0, y_min = 0, x_max = 0, y_max = 0;
+    gst_structure_get_int (detection, "label_id", &label_id);
+    gst_structure_get_double (detection, "confidence", &confidence);
+    gst_structure_get_double (detection, "x_min", &x_min);
+    gst_structure_get_double (detection, "y_min", &y_min);
+    gst_structure_get_double (detection, "x_max", &x_max);
+    gst_structure_get_double (detection, "y_max", &y_max);
+    g_string_append_printf (text, "%s %d %.3f, %u %u %u %u, %.4f %.4f %.4f %.4f\n", g_quark_to_string (roi->roi_type),
+                            label_id, confidence, roi->x, roi->y, roi->w, roi->h, x_min, y_min, x_max - x_min,
+                            y_max - y_min);
+  }
+  return g_string_free (text, FALSE);
+}
+
+static void
+test_dlstreamer (void)
+{
+  g_autoptr (GstSample) plain = detect_and ("identity", FALSE);
+  g_autofree gchar *of_plain = read_as_dlstreamer (gst_sample_get_buffer (plain));
+  g_assert_cmpstr (of_plain, ==,
+                   "class 0 0 0.700, 16 12 32 24, 0.2500 0.2500 0.5000 0.5000\n"
+                   "class 1 1 0.600, 0 0 16 12, 0.0000 0.0000 0.2500 0.2500\n");
+  g_autoptr (GstSample) scaled = detect_and ("videoscale ! video/x-raw,width=128,height=24", FALSE);
+  g_autofree gchar *of_scaled = read_as_dlstreamer (gst_sample_get_buffer (scaled));
+  g_assert_cmpstr (of_scaled, ==,
+                   "class 0 0 0.700, 32 6 64 12, 0.2500 0.2500 0.5000 0.5000\n"
+                   "class 1 1 0.600, 0 0 32 6, 0.0000 0.0000 0.2500 0.2500\n");
+}
+
+/* ------------------------------------------------------------------- cropping */
 
 #define CROP "videocrop left=8 top=4 right=2 bottom=2"
 
@@ -396,6 +473,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimdetect/no-cache", test_no_cache);
   g_test_add_func ("/deimdetect/no-analytics", test_no_analytics);
   g_test_add_func ("/deimdetect/scaled", test_scaled);
+  g_test_add_func ("/deimdetect/dlstreamer", test_dlstreamer);
   g_test_add_func ("/deimdetect/cropped", test_cropped);
   g_test_add_func ("/deimdetect/cropped-in-place", test_cropped_in_place);
   g_test_add_func ("/deimdetect/cropped-and-drawn", test_cropped_and_drawn);
