@@ -149,6 +149,7 @@ gst_deim_frame_meta_read (GstBuffer *buffer, GArray *looks)
     GstDeimFrameLook look = { .source = g_intern_string (gst_structure_get_string (fields, "source")) };
     gst_structure_get_boolean (fields, "inferred", &look.inferred);
     gst_structure_get_uint64 (fields, "frame", &look.frame);
+    gst_structure_get_uint (fields, "detections", &look.detections);
     g_array_append_val (looks, look);
   }
 }

@@ -79,7 +79,7 @@ void gst_deim_frame_meta_register (void);
 /* What DeimFrameMeta says. @source is the name of the element; @skip NONE means inferred. */
 typedef struct {
   const gchar *source;
-  guint64 frame; /* number of the frame since the stream began */
+  guint64 frame; /* number of the frame since the element started */
   GstDeimSkip skip;
   guint detections;
 } GstDeimFrameMark;
@@ -112,6 +112,7 @@ typedef struct {
   const gchar *source; /* name of the deimdetect, interned; NULL: not said */
   guint64 frame;       /* its number of the frame */
   gboolean inferred;
+  guint detections; /* how many it attached; they need not be there any more */
 } GstDeimFrameLook;
 
 /* Appends a GstDeimFrameLook to @looks for every deimdetect that marked @buffer, in the order in which they stand in

@@ -28,6 +28,7 @@ typedef struct {
   GArray *boxes;      /* of GstDeimBox, kept to save its memory */
   GArray *looks;      /* of GstDeimFrameLook, likewise */
   GString *line;      /* likewise */
+  gboolean told_missing;
 } GstDeimResultsPrivate;
 
 #define CAPS "video/x-raw(ANY)"
@@ -54,6 +55,46 @@ post_error (GstDeimResults *self, const GError *error, const gchar *debug)
 
 /* ------------------------------------------------------------------- frames */
 
+/* How many detections that @looks speak of are not among @boxes: at least so many, as boxes of others may be among them
+ * that do not say whose they are. */
+static guint
+count_missing (const GArray *looks, const GArray *boxes)
+{
+  guint missing = 0;
+  for (guint i = 0; i < looks->len; i++) {
+    const GstDeimFrameLook *look = &g_array_index (looks, GstDeimFrameLook, i);
+    guint left = 0;
+    for (guint j = 0; j < boxes->len; j++) {
+      const gchar *source = g_array_index (boxes, GstDeimBox, j).source;
+      left += !source || source == look->source;
+    }
+    missing += look->detections > left ? look->detections - left : 0;
+  }
+  return missing;
+}
+
+static gboolean
+is_inferred (const GArray *looks)
+{
+  for (guint i = 0; i < looks->len; i++)
+    if (g_array_index (looks, GstDeimFrameLook, i).inferred)
+      return TRUE;
+  return FALSE;
+}
+
+/* What was found is gone, and without a word nobody would know why there are no documents. */
+static void
+tell_of_missing (GstDeimResults *self)
+{
+  if (!private_of (self)->told_missing)
+    GST_ELEMENT_WARNING (self, STREAM, FAILED,
+                         ("Detections were removed from frames before they came here, so there are no documents of "
+                          "those; if that is not intended, put this element before what crops or copies frames "
+                          "(videocrop, for example)."),
+                         ("DeimFrameMeta speaks of detections, and the frame has none"));
+  private_of (self)->told_missing = TRUE;
+}
+
 static GstFlowReturn
 gst_deim_results_transform_ip (GstBaseTransform *base, GstBuffer *buffer)
 {
@@ -63,17 +104,18 @@ gst_deim_results_transform_ip (GstBaseTransform *base, GstBuffer *buffer)
   g_array_set_size (priv->boxes, 0);
   gst_deim_frame_meta_read (buffer, priv->looks);
   gst_deim_meta_read (buffer, priv->boxes);
-  gboolean is_marked = priv->looks->len > 0, is_inferred = FALSE;
-  for (guint i = 0; i < priv->looks->len; i++)
-    is_inferred = is_inferred || g_array_index (priv->looks, GstDeimFrameLook, i).inferred;
-  guint64 number = is_marked ? g_array_index (priv->looks, GstDeimFrameLook, 0).frame : priv->next_frame;
+  guint64 number = priv->looks->len > 0 ? g_array_index (priv->looks, GstDeimFrameLook, 0).frame : priv->next_frame;
+  guint missing = count_missing (priv->looks, priv->boxes);
   priv->next_frame = number + 1;
 
   GST_OBJECT_LOCK (self);
   gboolean empty_too = priv->add_empty_results;
   g_autofree gchar *stream_id = g_strdup (priv->stream_id ? priv->stream_id : priv->upstream_id);
   GST_OBJECT_UNLOCK (self);
-  if (priv->boxes->len == 0 && (!empty_too || (is_marked && !is_inferred)))
+  if (priv->boxes->len == 0 && missing > 0)
+    tell_of_missing (self);
+  /* An empty document says: looked at, and nothing found. */
+  if (priv->boxes->len == 0 && (!empty_too || missing > 0 || !is_inferred (priv->looks)))
     return GST_FLOW_OK;
 
   const GstDeimLineFrame frame = { .stream_id = stream_id,
@@ -82,7 +124,8 @@ gst_deim_results_transform_ip (GstBaseTransform *base, GstBuffer *buffer)
                                    .running_time = gst_deim_running_time (&base->segment, GST_BUFFER_PTS (buffer)),
                                    .width = priv->width,
                                    .height = priv->height,
-                                   .looks = priv->looks };
+                                   .looks = priv->looks,
+                                   .missing = missing };
   gst_deim_line_format (priv->line, &frame, buffer, priv->boxes);
   g_autoptr (GError) error = NULL;
   GstFlowReturn flow = GST_DEIM_RESULTS_GET_CLASS (self)->write (self, stream_id, priv->line, &error);
@@ -117,6 +160,7 @@ gst_deim_results_start (GstBaseTransform *base)
     return FALSE;
   }
   priv->next_frame = 0;
+  priv->told_missing = FALSE;
   priv->width = priv->height = 0;
   GST_OBJECT_LOCK (self);
   priv->is_open = TRUE;
@@ -274,7 +318,7 @@ gst_deim_results_class_init (GstDeimResultsClass *klass)
   g_object_class_install_property (
       object_class, PROP_ADD_EMPTY_RESULTS,
       g_param_spec_boolean ("add-empty-results", "Add empty results",
-                            "Tell of frames too in which nothing was found; never of those without inference",
+                            "Tell too of frames that were looked at and in which nothing was found",
                             DEFAULT_ADD_EMPTY_RESULTS, live));
   /**
    * GstDeimResults:stream-id:

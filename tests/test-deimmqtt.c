@@ -52,7 +52,10 @@ test_delivery (gconstpointer data)
   /* Frames without objects are told of only on request. */
   gst_harness_push (harness, make_frame (RGB_CAPS, 101));
   g_object_set (harness->element, "add-empty-results", TRUE, NULL);
-  gst_harness_push (harness, make_frame (RGB_CAPS, 102));
+  GstBuffer *empty = make_frame (RGB_CAPS, 102);
+  gst_structure_set (gst_custom_meta_get_structure (gst_buffer_add_custom_meta (empty, "DeimFrameMeta")), "frame",
+                     G_TYPE_UINT64, (guint64) 102, "inferred", G_TYPE_BOOLEAN, TRUE, NULL);
+  gst_harness_push (harness, empty);
   test_reader_wait (reader, 102);
   g_assert_cmpuint (get_frame_of (reader, 101), ==, 102);
 
