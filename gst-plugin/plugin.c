@@ -30,7 +30,7 @@ plugin_init (GstPlugin *plugin)
 {
   GST_DEBUG_CATEGORY_INIT (gst_deim_debug, "deim", 0, "DEIM elements");
   GST_DEBUG_CATEGORY_INIT (gst_deim_engine_debug, "deimengine", 0, "DEIM engine (libdeim)");
-  deim_set_log_func (log_of_engine, NULL);
+  deim_set_default_log_func (log_of_engine, NULL);
 
   gst_deim_frame_meta_register ();
 
