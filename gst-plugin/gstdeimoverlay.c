@@ -27,7 +27,7 @@
 #include "gstdeimoverlay.h"
 
 #include "gstdeimblend.h"
-#include "gstdeimmeta.h"
+#include "gstdeimread.h"
 
 #include <string.h>
 

@@ -8,7 +8,7 @@
 
 #include "mqtt-helpers.h"
 
-GST_PLUGIN_STATIC_DECLARE (deim);
+GST_PLUGIN_STATIC_DECLARE (deimmqtt);
 
 static void
 test_unreachable (void)
@@ -192,7 +192,7 @@ int
 main (int argc, char **argv)
 {
   init_element_tests (&argc, &argv);
-  GST_PLUGIN_STATIC_REGISTER (deim);
+  GST_PLUGIN_STATIC_REGISTER (deimmqtt);
 
   g_test_add_func ("/deimmqtt-refused/unreachable", test_unreachable);
   g_test_add_func ("/deimmqtt-refused/password", test_password);

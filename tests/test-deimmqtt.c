@@ -12,7 +12,8 @@
 
 #include "mqtt-helpers.h"
 
-GST_PLUGIN_STATIC_DECLARE (deim);
+GST_PLUGIN_STATIC_DECLARE (deim); /* for DeimFrameMeta */
+GST_PLUGIN_STATIC_DECLARE (deimmqtt);
 
 /* ----------------------------------------------------------------- delivery */
 
@@ -323,6 +324,7 @@ main (int argc, char **argv)
 {
   init_element_tests (&argc, &argv);
   GST_PLUGIN_STATIC_REGISTER (deim);
+  GST_PLUGIN_STATIC_REGISTER (deimmqtt);
 
   g_test_add_data_func ("/deimmqtt/delivery/qos-0", GUINT_TO_POINTER (0), test_delivery);
   g_test_add_data_func ("/deimmqtt/delivery/qos-1", GUINT_TO_POINTER (1), test_delivery);

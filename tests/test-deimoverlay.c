@@ -9,6 +9,7 @@
 #include "overlay/draw.h"
 
 GST_PLUGIN_STATIC_DECLARE (deim);
+GST_PLUGIN_STATIC_DECLARE (deimoverlay);
 
 #define WIDTH  320
 #define HEIGHT 200
@@ -547,6 +548,7 @@ main (int argc, char **argv)
 {
   init_element_tests (&argc, &argv);
   GST_PLUGIN_STATIC_REGISTER (deim);
+  GST_PLUGIN_STATIC_REGISTER (deimoverlay);
 
   g_test_add_func ("/deimoverlay/border", test_border);
   g_test_add_func ("/deimoverlay/tracks", test_tracks);
