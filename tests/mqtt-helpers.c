@@ -2,6 +2,7 @@
 /* mqtt-helpers.c - see mqtt-helpers.h. */
 #include "mqtt-helpers.h"
 
+#include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 
@@ -65,4 +66,47 @@ assert_silence (GstHarness *harness, GstMessageType types)
     g_autofree gchar *text = gst_structure_to_string (gst_message_get_structure (message));
     g_error ("an unexpected message: %s", text);
   }
+}
+
+/* ------------------------------------------------------------- certificates */
+
+/* Runs a line of shell in @folder. */
+static void
+run_in (const gchar *folder, const gchar *line)
+{
+  g_autoptr (GSubprocessLauncher) launcher =
+      g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_SILENCE);
+  g_autoptr (GError) error = NULL;
+  g_subprocess_launcher_set_cwd (launcher, folder);
+  g_autoptr (GSubprocess) process = g_subprocess_launcher_spawn (launcher, &error, "sh", "-ec", line, NULL);
+  g_assert_no_error (error);
+  g_subprocess_wait_check (process, NULL, &error);
+  g_assert_no_error (error);
+}
+
+gchar *
+make_certificates (gchar **ret_settings)
+{
+  g_autofree gchar *openssl = g_find_program_in_path ("openssl");
+  if (!openssl) {
+    g_test_skip ("openssl is not installed (pipelines/setup.sh --tests)");
+    return NULL;
+  }
+  gchar *folder = g_dir_make_tmp ("deim-tls-XXXXXX", NULL);
+  run_in (folder, "for who in ca other; do\n"
+                  "  openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=$who -keyout $who.key -out $who.pem\n"
+                  "done\n"
+                  "echo subjectAltName=IP:127.0.0.1 > names\n"
+                  "openssl req -newkey rsa:2048 -nodes -subj /CN=broker -keyout broker.key -out broker.csr\n"
+                  "openssl x509 -req -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names "
+                  "-out broker.pem\n");
+  *ret_settings = g_strdup_printf (OPEN_TO_ALL "\ncertfile %s/broker.pem\nkeyfile %s/broker.key", folder, folder);
+  return folder;
+}
+
+void
+remove_certificates (const gchar *folder)
+{
+  run_in (folder, "rm -f ca.* other.* broker.* names");
+  g_rmdir (folder);
 }

@@ -24,3 +24,8 @@ guint get_frame_of (TestReader *reader, guint index);
 void wait_for_message (GstHarness *harness, GstMessageType type, gint code, const gchar *words);
 /* There is no message of @types. */
 void assert_silence (GstHarness *harness, GstMessageType types);
+
+/* Certificates in a new folder: ca.pem vouches for the broker at 127.0.0.1, other.pem does not. @ret_settings: what is
+ * to stand in its configuration. NULL where there is no openssl; then the test is marked as skipped. */
+gchar *make_certificates (gchar **ret_settings);
+void remove_certificates (const gchar *folder);

@@ -82,40 +82,14 @@ test_password (void)
   test_broker_free (broker);
 }
 
-/* Runs a line of shell in @folder. */
-static void
-run_in (const gchar *folder, const gchar *line)
-{
-  g_autoptr (GSubprocessLauncher) launcher =
-      g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_SILENCE);
-  g_autoptr (GError) error = NULL;
-  g_subprocess_launcher_set_cwd (launcher, folder);
-  g_autoptr (GSubprocess) process = g_subprocess_launcher_spawn (launcher, &error, "sh", "-ec", line, NULL);
-  g_assert_no_error (error);
-  g_subprocess_wait_check (process, NULL, &error);
-  g_assert_no_error (error);
-}
-
 static void
 test_tls (void)
 {
   if (!have_mosquitto ())
     return;
-  g_autofree gchar *openssl = g_find_program_in_path ("openssl");
-  if (!openssl) {
-    g_test_skip ("openssl is not installed (pipelines/setup.sh --tests)");
+  g_autofree gchar *settings = NULL, *folder = make_certificates (&settings);
+  if (!folder)
     return;
-  }
-  g_autofree gchar *folder = g_dir_make_tmp ("deim-tls-XXXXXX", NULL);
-  run_in (folder, "for who in ca other; do\n"
-                  "  openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=$who -keyout $who.key -out $who.pem\n"
-                  "done\n"
-                  "echo subjectAltName=IP:127.0.0.1 > names\n"
-                  "openssl req -newkey rsa:2048 -nodes -subj /CN=broker -keyout broker.key -out broker.csr\n"
-                  "openssl x509 -req -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names "
-                  "-out broker.pem\n");
-  g_autofree gchar *settings =
-      g_strdup_printf ("allow_anonymous true\ncertfile %s/broker.pem\nkeyfile %s/broker.key", folder, folder);
   TestBroker *broker = test_broker_new ("127.0.0.1", settings);
   test_broker_start (broker);
 
@@ -147,8 +121,7 @@ test_tls (void)
   teardown_harness (harness);
 
   test_broker_free (broker);
-  run_in (folder, "rm -f ca.* other.* broker.* names");
-  g_rmdir (folder);
+  remove_certificates (folder);
 }
 
 static void
