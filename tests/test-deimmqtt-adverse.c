@@ -168,7 +168,7 @@ static guint asking, ended; /* lock: calls of the library, and those that have t
 __attribute__ ((visibility ("default"))) int
 getaddrinfo (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **results)
 {
-  static int (*real) (const char *, const char *, const struct addrinfo *, struct addrinfo **);
+  int (*real) (const char *, const char *, const struct addrinfo *, struct addrinfo **);
   gchar name[16] = "";
   *(void **) &real = dlsym (RTLD_NEXT, "getaddrinfo");
   if (g_strcmp0 (node, "slow.test") != 0)
