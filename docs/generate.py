@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Writes the tables of docs/elements/ from gst-inspect-1.0: generate.py [--check] PLUGIN_FOLDER
 
-PLUGIN_FOLDER: where the built plugin is, build/gst-plugin. The page of an element is docs/elements/NAME.md. What stands
+PLUGIN_FOLDER: where the built plugins are, build/gst-plugin. The page of an element is docs/elements/NAME.md. What stands
 there between "<!-- generated: WHAT" and "<!-- end -->" is replaced; everything else is written by hand. WHAT is "pads" or
 "properties". An element without a page gets one to begin with.
 
 --check writes nothing: it prints TAP, and fails where a page is not what would be written. What pads take depends on the
 version of GStreamer, and is written and checked with 1.22 only.
 """
+import glob
 import os
 import re
 import subprocess
@@ -51,12 +52,16 @@ def inspect(*arguments):
     done = subprocess.run(["gst-inspect-1.0", "--no-colors", *arguments], capture_output=True, text=True, check=False,
                           env=dict(os.environ, LC_ALL="C.UTF-8"))
     if done.returncode != 0:
-        sys.exit("generate.py: gst-inspect-1.0 %s failed; is the folder of the built plugin right?" % " ".join(arguments))
+        sys.exit("generate.py: gst-inspect-1.0 %s failed; is the folder of the built plugins right?" % " ".join(arguments))
     return done.stdout
 
 
-def element_names():
-    return re.findall(r"^  (\w+): ", inspect("deim"), re.MULTILINE)
+def element_names(folder):
+    """The elements of all plugins in the folder."""
+    names = []
+    for path in sorted(glob.glob(os.path.join(folder, "libgst*.so"))):
+        names += re.findall(r"^  (\w+): ", inspect("--plugin", path), re.MULTILINE)
+    return names
 
 
 def section(text, title):
@@ -192,7 +197,7 @@ def main(arguments):
         return 0 if "--help" in arguments else 2
     os.environ["GST_PLUGIN_PATH"] = os.path.abspath(folders[0])
     pads = "GStreamer %s." % PADS_VERSION in inspect("--version")
-    names = element_names()
+    names = element_names(folders[0])
     failed = 0
     for number, name in enumerate(names, 1):
         old = read_page(name)

@@ -489,8 +489,18 @@ DEIM_API gboolean deim_arch_get_info (const gchar *name, DeimArchInfo *ret_info)
  */
 typedef void (*DeimLogFunc) (GLogLevelFlags level, const gchar *message, gpointer user_data);
 
-/** deim_set_log_func: where the library's messages go, for the whole process; NULL is g_log(). */
+/**
+ * deim_set_log_func: where the library's messages go, for the whole process. For the program; NULL takes it back, and
+ * the default is used: deim_set_default_log_func(), else g_log(). Thread-safety: safe.
+ */
 DEIM_API void deim_set_log_func (DeimLogFunc func, gpointer user_data);
+
+/**
+ * deim_set_default_log_func: where messages go as long as the program itself has set nothing, whichever of the two is
+ * set first. For plugins and libraries over this one, as the program is not theirs; NULL is g_log().
+ * Thread-safety: safe.
+ */
+DEIM_API void deim_set_default_log_func (DeimLogFunc func, gpointer user_data);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimModel, deim_model_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimDevice, deim_device_unref)

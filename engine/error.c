@@ -5,17 +5,32 @@
 G_DEFINE_QUARK (deim-error, deim_error)
 /* clang-format on */
 
+typedef struct {
+  DeimLogFunc func; /* NULL: none */
+  gpointer data;
+} Log;
+
 static GMutex log_lock;
-static DeimLogFunc log_func;
-static gpointer log_data;
+static Log program_log, default_log; /* log_lock */
+
+static void
+set_log (Log *log, DeimLogFunc func, gpointer user_data)
+{
+  g_mutex_lock (&log_lock);
+  *log = (Log){ func, user_data };
+  g_mutex_unlock (&log_lock);
+}
 
 void
 deim_set_log_func (DeimLogFunc func, gpointer user_data)
 {
-  g_mutex_lock (&log_lock);
-  log_func = func;
-  log_data = user_data;
-  g_mutex_unlock (&log_lock);
+  set_log (&program_log, func, user_data);
+}
+
+void
+deim_set_default_log_func (DeimLogFunc func, gpointer user_data)
+{
+  set_log (&default_log, func, user_data);
 }
 
 void
@@ -27,11 +42,10 @@ deim_log (GLogLevelFlags level, const gchar *format, ...)
   va_end (args);
 
   g_mutex_lock (&log_lock);
-  DeimLogFunc func = log_func;
-  gpointer data = log_data;
+  const Log log = program_log.func ? program_log : default_log;
   g_mutex_unlock (&log_lock);
-  if (func)
-    func (level, line, data);
+  if (log.func)
+    log.func (level, line, log.data);
   else
     g_log ("deim", level, "%s", line);
 }

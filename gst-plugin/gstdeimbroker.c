@@ -16,6 +16,11 @@ GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
 #define LAST_PAUSE  8000
 /* A broker that has not answered by then is taken for one that does not; milliseconds. */
 #define CONNECT_TIMEOUT 10000
+/* A document that was unconfirmed when the broker cut so many connections in a row is given up, if it was alone on the
+ * way then: after one less than that, those that were on the way go one by one, until they have all arrived. */
+#define LAST_CUT 3
+/* How long stopping waits for the library's resolver, in milliseconds. */
+#define RESOLVER_TIMEOUT 500
 /* How often the connection is looked after when nothing happens (its keep-alive); milliseconds. */
 #define TICK 5000
 
@@ -23,10 +28,11 @@ typedef struct {
   gchar *topic, *payload;
   gsize size;
   gint number; /* on the way: what the link calls it */
+  guint cuts;  /* how often the broker has cut the connection on which it was */
 } Document;
 
 struct _GstDeimBroker {
-  GstElement *owner;
+  GstElement *owner; /* the thread does not look at it where it may be abandoned */
   guint max_queued;
   gint qos;
   GThread *thread;
@@ -41,9 +47,14 @@ struct _GstDeimBroker {
   GCond arrived;     /* and whatever else those wait for who drain */
   GQueue waiting;    /* of Document */
   GQueue on_the_way; /* of Document; changed by the thread alone */
+  guint window;      /* how many of these there may be: WINDOW, or 1 where one is suspected */
+  guint suspects;    /* documents with cuts, on the way or waiting again */
   GstDeimBrokerStats stats;
-  gboolean told_drop; /* since the queue was empty */
+  gboolean told_drop;    /* since the queue was empty */
+  gboolean told_refusal; /* since a document has arrived */
   gboolean flushing, stopping, refused;
+  gboolean connecting; /* the thread is where it may wait for a resolver */
+  gboolean abandoned;  /* it is its own now: there is nobody else who knows the broker */
 };
 
 static void
@@ -62,6 +73,14 @@ wake_thread (GstDeimBroker *broker)
   /* It fails only when the counter is full, and then the thread is awake. */
   if (write (broker->wake, &one, sizeof one) < 0)
     return;
+}
+
+/* Under the lock: @document has arrived, or is given up. */
+static void
+clear_suspicion (GstDeimBroker *broker, const Document *document)
+{
+  if (document->cuts > 0 && --broker->suspects == 0)
+    broker->window = WINDOW;
 }
 
 static guint
@@ -89,8 +108,10 @@ on_arrival (gpointer data, gint number)
     if (document->number != number)
       continue;
     g_queue_delete_link (&broker->on_the_way, item);
+    clear_suspicion (broker, document);
     document_free (document);
     broker->stats.published++;
+    broker->told_refusal = FALSE;
     break;
   }
   if (count_queued (broker) == 0) {
@@ -106,7 +127,7 @@ hand_over (GstDeimBroker *broker, GError **error)
 {
   for (;;) {
     g_mutex_lock (&broker->lock);
-    Document *document = broker->on_the_way.length < WINDOW ? g_queue_pop_head (&broker->waiting) : NULL;
+    Document *document = broker->on_the_way.length < broker->window ? g_queue_pop_head (&broker->waiting) : NULL;
     if (document) {
       document->number = 0;
       g_queue_push_tail (&broker->on_the_way, document);
@@ -125,6 +146,14 @@ hand_over (GstDeimBroker *broker, GError **error)
   }
 }
 
+/* Under the lock. */
+static void
+take_back (GstDeimBroker *broker)
+{
+  while (broker->on_the_way.length > 0)
+    g_queue_push_head (&broker->waiting, g_queue_pop_tail (&broker->on_the_way));
+}
+
 static void
 set_connected (GstDeimBroker *broker, gboolean connected)
 {
@@ -132,18 +161,88 @@ set_connected (GstDeimBroker *broker, gboolean connected)
   broker->stats.connected = connected;
   broker->stats.connections += connected;
   /* At QoS 0 nobody but us sends again what the connection had not written. */
-  while (!connected && broker->qos == 0 && broker->on_the_way.length > 0)
-    g_queue_push_head (&broker->waiting, g_queue_pop_tail (&broker->on_the_way));
+  if (!connected && broker->qos == 0)
+    take_back (broker);
   g_cond_broadcast (&broker->arrived);
   g_mutex_unlock (&broker->lock);
-  if (!connected)
+  if (connected)
+    GST_INFO_OBJECT (broker->owner, "connected to %s", gst_deim_mqtt_link_get_address (broker->link));
+}
+
+/* The end of an outage: when the broker takes documents, and not only connections. */
+static void
+tell_of_recovery (GstDeimBroker *broker)
+{
+  g_mutex_lock (&broker->lock);
+  gboolean over = broker->told_outage && broker->suspects == 0;
+  g_mutex_unlock (&broker->lock);
+  if (!over)
     return;
-  const gchar *address = gst_deim_mqtt_link_get_address (broker->link);
-  GST_INFO_OBJECT (broker->owner, "connected to %s", address);
-  if (broker->told_outage)
-    post (broker, GST_MESSAGE_INFO, GST_RESOURCE_ERROR_FAILED,
-          g_strdup_printf ("The MQTT broker at %s has accepted the connection.", address), NULL);
+  post (broker, GST_MESSAGE_INFO, GST_RESOURCE_ERROR_FAILED,
+        g_strdup_printf ("The MQTT broker at %s has accepted the connection.",
+                         gst_deim_mqtt_link_get_address (broker->link)),
+        NULL);
   broker->told_outage = FALSE;
+}
+
+/* Under the lock: counts one more cut of what is on the way. Returns the most that one of them has seen. */
+static guint
+count_cut (GstDeimBroker *broker)
+{
+  guint most = 0;
+  for (GList *item = broker->on_the_way.head; item; item = item->next) {
+    Document *document = item->data;
+    broker->suspects += document->cuts++ == 0;
+    most = MAX (most, document->cuts);
+  }
+  return most;
+}
+
+/*
+ * The broker has cut the connection: it restarts, or does not take one of the documents and will cut all further
+ * connections too. MQTT 3.1.1 has no other way to say so. Whether one was given up.
+ *
+ * The library sends all that it has taken again on each connection. To have one sent alone, or never again, it has to
+ * forget them; we have them too.
+ */
+static gboolean
+look_for_culprit (GstDeimBroker *broker)
+{
+  g_autoptr (GError) error = NULL;
+  Document *culprit = NULL;
+  gboolean tell = FALSE;
+  g_mutex_lock (&broker->lock);
+  if (count_cut (broker) < LAST_CUT - 1) {
+    g_mutex_unlock (&broker->lock);
+    return FALSE;
+  }
+  if (gst_deim_mqtt_link_forget (broker->link, &error)) {
+    if (broker->on_the_way.length == 1 && ((Document *) g_queue_peek_head (&broker->on_the_way))->cuts >= LAST_CUT) {
+      culprit = g_queue_pop_head (&broker->on_the_way);
+      clear_suspicion (broker, culprit);
+      broker->stats.dropped++;
+      tell = !broker->told_refusal;
+      broker->told_refusal = TRUE;
+      g_cond_broadcast (&broker->arrived);
+    }
+    take_back (broker);
+    broker->window = broker->suspects > 0 ? 1 : WINDOW;
+  }
+  g_mutex_unlock (&broker->lock);
+  if (error)
+    GST_WARNING_OBJECT (broker->owner, "documents cannot be taken back: %s", error->message);
+  if (tell)
+    post (broker, GST_MESSAGE_WARNING, GST_RESOURCE_ERROR_WRITE,
+          g_strdup_printf ("The MQTT broker at %s hangs up on a document of %" G_GSIZE_FORMAT
+                           " bytes (topic %s), which is given up; raise the largest packet that the broker takes "
+                           "(mosquitto: max_packet_size), see whether this client may publish "
+                           "there, or have fewer objects in a frame (threshold, max-detections). \"stats\" counts it "
+                           "among the dropped.",
+                           gst_deim_mqtt_link_get_address (broker->link), culprit->size, culprit->topic),
+          NULL);
+  if (culprit)
+    document_free (culprit);
+  return culprit != NULL;
 }
 
 static gboolean
@@ -163,11 +262,27 @@ clear_wake (GstDeimBroker *broker)
     return; /* nobody has waked us */
 }
 
+/* Where the thread may be left to itself: it looks at nothing of the owner's before it has asked whether it was. */
+static gboolean
+begin_connecting (GstDeimBroker *broker, GError **error)
+{
+  g_mutex_lock (&broker->lock);
+  broker->connecting = !broker->stopping;
+  gboolean go_on = broker->connecting;
+  g_mutex_unlock (&broker->lock);
+  gboolean begun = go_on && gst_deim_mqtt_link_connect (broker->link, broker->cancellable, error);
+  g_mutex_lock (&broker->lock);
+  broker->connecting = FALSE;
+  g_cond_broadcast (&broker->arrived);
+  g_mutex_unlock (&broker->lock);
+  return begun;
+}
+
 /* From connecting to the end of the connection: FALSE with what ended it, TRUE when the broker is to stop. */
 static gboolean
 keep_connection (GstDeimBroker *broker, GError **error)
 {
-  if (!gst_deim_mqtt_link_connect (broker->link, broker->cancellable, error))
+  if (!begin_connecting (broker, error))
     return is_stopping (broker);
   gint64 deadline = g_get_monotonic_time () + CONNECT_TIMEOUT * G_TIME_SPAN_MILLISECOND;
   gboolean was_up = FALSE, going = TRUE;
@@ -179,6 +294,7 @@ keep_connection (GstDeimBroker *broker, GError **error)
       set_connected (broker, TRUE);
     was_up = was_up || up;
     if (up) {
+      tell_of_recovery (broker);
       going = hand_over (broker, error);
     } else if (going && g_get_monotonic_time () > deadline) {
       g_set_error (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_WRITE,
@@ -238,6 +354,43 @@ wait_before_retry (GstDeimBroker *broker, gint pause)
   g_mutex_unlock (&broker->lock);
 }
 
+static void
+keep_connecting (GstDeimBroker *broker)
+{
+  gint pause = FIRST_PAUSE;
+  for (;;) {
+    g_autoptr (GError) error = NULL;
+    gint64 began = g_get_monotonic_time ();
+    if (keep_connection (broker, &error))
+      return;
+    if (gst_deim_mqtt_link_has_other (broker->link) && !is_for_good (error))
+      continue;
+    if (!report_outage (broker, error))
+      return;
+    /* One that held for a while. A broker that accepts us and hangs up at once is not asked again at once, unless what
+     * it hung up on has gone. */
+    gboolean gone = broker->qos > 0 && gst_deim_mqtt_link_was_cut (broker->link) && look_for_culprit (broker);
+    if (gone || g_get_monotonic_time () - began > LAST_PAUSE * G_TIME_SPAN_MILLISECOND)
+      pause = FIRST_PAUSE;
+    wait_before_retry (broker, pause);
+    pause = MIN (2 * pause, LAST_PAUSE);
+  }
+}
+
+static void
+destroy (GstDeimBroker *broker)
+{
+  gst_deim_mqtt_link_free (broker->link);
+  if (broker->wake >= 0)
+    close (broker->wake);
+  g_queue_clear_full (&broker->waiting, document_free);
+  g_queue_clear_full (&broker->on_the_way, document_free);
+  g_object_unref (broker->cancellable);
+  g_cond_clear (&broker->arrived);
+  g_mutex_clear (&broker->lock);
+  g_free (broker);
+}
+
 static gpointer
 run (gpointer data)
 {
@@ -248,22 +401,13 @@ run (gpointer data)
   sigaddset (&pipe_signal, SIGPIPE);
   pthread_sigmask (SIG_BLOCK, &pipe_signal, NULL);
 
-  gint pause = FIRST_PAUSE;
-  for (;;) {
-    g_autoptr (GError) error = NULL;
-    gint64 began = g_get_monotonic_time ();
-    if (keep_connection (broker, &error))
-      return NULL;
-    if (gst_deim_mqtt_link_has_other (broker->link) && !is_for_good (error))
-      continue;
-    if (!report_outage (broker, error))
-      return NULL;
-    /* One that held for a while. A broker that accepts us and hangs up at once is not asked again at once. */
-    if (g_get_monotonic_time () - began > LAST_PAUSE * G_TIME_SPAN_MILLISECOND)
-      pause = FIRST_PAUSE;
-    wait_before_retry (broker, pause);
-    pause = MIN (2 * pause, LAST_PAUSE);
-  }
+  keep_connecting (broker);
+  g_mutex_lock (&broker->lock);
+  gboolean abandoned = broker->abandoned;
+  g_mutex_unlock (&broker->lock);
+  if (abandoned)
+    destroy (broker);
+  return NULL;
 }
 
 /* ------------------------------------------------------------- the interface */
@@ -277,6 +421,7 @@ gst_deim_broker_new (GstElement *owner, const GstDeimMqttLinkOptions *options, g
   broker->qos = (gint) options->qos;
   broker->cancellable = g_cancellable_new ();
   broker->wake = -1;
+  broker->window = WINDOW;
   g_mutex_init (&broker->lock);
   g_cond_init (&broker->arrived);
   g_queue_init (&broker->waiting);
@@ -313,6 +458,17 @@ is_not_flushing (GstDeimBroker *broker)
   return !broker->flushing;
 }
 
+/* What has not arrived by now does not any more. */
+static void
+close_stats (GstDeimBroker *broker, GstDeimBrokerStats *ret_stats)
+{
+  broker->stats.connected = FALSE;
+  broker->stats.dropped += count_queued (broker);
+  broker->stats.queued = 0;
+  if (ret_stats)
+    *ret_stats = broker->stats;
+}
+
 void
 gst_deim_broker_free (GstDeimBroker *broker, GstClockTime wait, GstDeimBrokerStats *ret_stats)
 {
@@ -324,25 +480,29 @@ gst_deim_broker_free (GstDeimBroker *broker, GstClockTime wait, GstDeimBrokerSta
   g_cond_broadcast (&broker->arrived);
   g_mutex_unlock (&broker->lock);
   g_cancellable_cancel (broker->cancellable);
-  if (broker->thread) {
-    wake_thread (broker);
-    g_thread_join (broker->thread);
-  }
-  gst_deim_mqtt_link_free (broker->link);
-  if (broker->wake >= 0)
-    close (broker->wake);
+  wake_thread (broker);
 
-  broker->stats.connected = FALSE;
-  broker->stats.dropped += count_queued (broker);
-  broker->stats.queued = 0;
-  if (ret_stats)
-    *ret_stats = broker->stats;
-  g_queue_clear_full (&broker->waiting, document_free);
-  g_queue_clear_full (&broker->on_the_way, document_free);
-  g_object_unref (broker->cancellable);
-  g_cond_clear (&broker->arrived);
-  g_mutex_clear (&broker->lock);
-  g_free (broker);
+  /* A resolver may take minutes to give up, and nothing ends the library's wait for it. The thread is not waited for
+   * then: it ends by itself when it comes back, and with it the broker. */
+  GThread *thread = broker->thread;
+  g_mutex_lock (&broker->lock);
+  gint64 deadline = g_get_monotonic_time () + RESOLVER_TIMEOUT * G_TIME_SPAN_MILLISECOND;
+  while (broker->connecting && g_cond_wait_until (&broker->arrived, &broker->lock, deadline))
+    continue;
+  gboolean abandoned = broker->abandoned = broker->connecting;
+  if (abandoned) {
+    GST_INFO_OBJECT (broker->owner, "the resolver does not answer; its thread is left to end by itself");
+    close_stats (broker, ret_stats);
+  }
+  g_mutex_unlock (&broker->lock);
+  if (abandoned) {
+    g_thread_unref (thread);
+    return;
+  }
+  if (thread)
+    g_thread_join (thread);
+  close_stats (broker, ret_stats);
+  destroy (broker);
 }
 
 gboolean
@@ -357,6 +517,7 @@ gst_deim_broker_publish (GstDeimBroker *broker, const gchar *topic, const GStrin
   gboolean refused = broker->refused;
   if (broker->waiting.length >= broker->max_queued) {
     oldest = g_queue_pop_head (&broker->waiting);
+    clear_suspicion (broker, oldest);
     broker->stats.dropped++;
   }
   g_queue_push_tail (&broker->waiting, document);

@@ -5,12 +5,13 @@
  *
  * A document waits in a queue, is on the way once the connection has taken it (20 are at most), and is gone when it has
  * arrived: confirmed by the broker, or at QoS 0 in the hands of the system. When a connection ends, the next one sends
- * what was on the way first, in its order. Nothing is lost but what the queue has no room for: then the documents that
- * have waited longest are dropped, and counted.
+ * what was on the way first, in its order. Nothing is lost but what the queue has no room for (then the documents that
+ * have waited longest are dropped, and counted), and a document on which the broker hangs up, as one that is too large
+ * for it: sent on three connections in a row, on the last of them alone, it is dropped and counted too.
  *
  * The element that owns it posts what there is to say: a warning when an outage begins, an information when it is over,
- * a warning when documents begin to be dropped; and an error where the broker refuses the first connection for good
- * (password, certificate). Nothing is sent then.
+ * a warning when documents begin to be dropped, or one is given up; and an error where the broker refuses the first
+ * connection for good (password, certificate). Nothing is sent then.
  *
  * Thread-safety: safe, but gst_deim_broker_free() must be the last call.
  */
@@ -44,6 +45,10 @@ GstDeimBroker *gst_deim_broker_new (GstElement *owner, const GstDeimMqttLinkOpti
  * gst_deim_broker_free:
  * @wait: how long to wait for documents that have not arrived; only while there is a connection
  * @ret_stats: (out) (optional): the last counts, with what has not arrived among the dropped
+ *
+ * Beyond @wait it takes half a second at most. Where the resolver of the C library does not answer by then, the thread
+ * that waits for it is left to itself: it touches nothing but what is its own, posts nothing, and ends when it has an
+ * answer.
  */
 void gst_deim_broker_free (GstDeimBroker *broker, GstClockTime wait, GstDeimBrokerStats *ret_stats);
 

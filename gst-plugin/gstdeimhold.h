@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "gstdeimmeta.h"
+#include "gstdeimread.h"
 
 G_BEGIN_DECLS
 

@@ -35,8 +35,7 @@
 #define DEFAULT_APPEND   FALSE
 
 enum {
-  PROP_0,
-  PROP_LOCATION,
+  PROP_LOCATION = GST_DEIM_RESULTS_LAST_PROPERTY,
   PROP_APPEND,
 };
 
@@ -51,7 +50,7 @@ struct _GstDeimJson {
 };
 
 #define gst_deim_json_parent_class parent_class
-G_DEFINE_FINAL_TYPE (GstDeimJson, gst_deim_json, GST_TYPE_DEIM_RESULTS)
+G_DEFINE_FINAL_TYPE (GstDeimJson, gst_deim_json, GST_TYPE_BASE_TRANSFORM)
 GST_ELEMENT_REGISTER_DEFINE (deimjson, "deimjson", GST_RANK_NONE, GST_TYPE_DEIM_JSON)
 
 static gboolean
@@ -91,6 +90,13 @@ gst_deim_json_set_flushing (GstDeimResults *results, gboolean flushing)
   gst_deim_writer_set_flushing (GST_DEIM_JSON (results)->writer, flushing);
 }
 
+static const GstDeimResultsFuncs results_funcs = {
+  .open = gst_deim_json_open,
+  .close = gst_deim_json_close,
+  .write = gst_deim_json_write,
+  .set_flushing = gst_deim_json_set_flushing,
+};
+
 /* ------------------------------------------------------------------- object */
 
 static void
@@ -98,6 +104,10 @@ gst_deim_json_set_property (GObject *object, guint id, const GValue *value, GPar
 {
   GstDeimJson *self = GST_DEIM_JSON (object);
 
+  if (id < GST_DEIM_RESULTS_LAST_PROPERTY) {
+    gst_deim_results_set_property (object, id, value, pspec);
+    return;
+  }
   GST_OBJECT_LOCK (self);
   switch (id) {
   case PROP_LOCATION:
@@ -119,6 +129,10 @@ gst_deim_json_get_property (GObject *object, guint id, GValue *value, GParamSpec
 {
   GstDeimJson *self = GST_DEIM_JSON (object);
 
+  if (id < GST_DEIM_RESULTS_LAST_PROPERTY) {
+    gst_deim_results_get_property (object, id, value, pspec);
+    return;
+  }
   GST_OBJECT_LOCK (self);
   switch (id) {
   case PROP_LOCATION:
@@ -138,6 +152,7 @@ static void
 gst_deim_json_finalize (GObject *object)
 {
   g_clear_pointer (&GST_DEIM_JSON (object)->location, g_free);
+  gst_deim_results_finish (GST_DEIM_RESULTS (object));
   G_OBJECT_CLASS (parent_class)->finalize (object);
 }
 
@@ -145,16 +160,12 @@ static void
 gst_deim_json_class_init (GstDeimJsonClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
-  GstDeimResultsClass *results_class = GST_DEIM_RESULTS_CLASS (klass);
   const GParamFlags ready = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY;
 
   object_class->set_property = gst_deim_json_set_property;
   object_class->get_property = gst_deim_json_get_property;
   object_class->finalize = gst_deim_json_finalize;
-  results_class->open = gst_deim_json_open;
-  results_class->close = gst_deim_json_close;
-  results_class->write = gst_deim_json_write;
-  results_class->set_flushing = gst_deim_json_set_flushing;
+  gst_deim_results_class_init (GST_BASE_TRANSFORM_CLASS (klass));
 
   /**
    * GstDeimJson:location:
@@ -184,6 +195,7 @@ gst_deim_json_class_init (GstDeimJsonClass *klass)
 static void
 gst_deim_json_init (GstDeimJson *self)
 {
+  gst_deim_results_init (GST_DEIM_RESULTS (self), &results_funcs);
   self->location = g_strdup (DEFAULT_LOCATION);
   self->append = DEFAULT_APPEND;
 }

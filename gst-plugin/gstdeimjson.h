@@ -9,7 +9,7 @@
 G_BEGIN_DECLS
 
 #define GST_TYPE_DEIM_JSON (gst_deim_json_get_type ())
-G_DECLARE_FINAL_TYPE (GstDeimJson, gst_deim_json, GST, DEIM_JSON, GstDeimResults)
+G_DECLARE_FINAL_TYPE (GstDeimJson, gst_deim_json, GST, DEIM_JSON, GstBaseTransform)
 GST_ELEMENT_REGISTER_DECLARE (deimjson)
 
 G_END_DECLS

@@ -129,6 +129,8 @@ gst_deim_line_format (GString *line, const GstDeimLineFrame *frame, GstBuffer *b
   append_time (line, "running_time", frame->running_time);
   append_references (line, buffer);
   append_looks (line, frame->looks);
+  if (frame->missing > 0)
+    g_string_append_printf (line, ", \"missing\": %u", frame->missing);
   g_string_append_printf (line, ", \"width\": %d, \"height\": %d, \"detections\": [", frame->width, frame->height);
   for (guint i = 0; i < boxes->len; i++) {
     if (i > 0)

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "gstdeimmeta.h"
+#include "gstdeimread.h"
 
 G_BEGIN_DECLS
 
@@ -16,6 +16,7 @@ typedef struct {
   guint64 pts, running_time; /* nanoseconds; GST_CLOCK_TIME_NONE: unknown */
   gint width, height;        /* pixels; 0: unknown */
   const GArray *looks;       /* of GstDeimFrameLook: the deimdetects that saw it */
+  guint missing;             /* detections of theirs that are not there any more */
 } GstDeimLineFrame;
 
 /* Replaces what @line holds by the document, without a newline. @boxes: of GstDeimBox, read from @buffer, whose

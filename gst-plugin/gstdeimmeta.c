@@ -6,9 +6,6 @@
 
 #include <math.h>
 
-#define DETECTION "detection"
-#define TRACK     "object_id" /* what DL Streamer's tracker calls it */
-
 GType
 gst_deim_meta_mode_get_type (void)
 {
@@ -66,24 +63,12 @@ find_region (GstBuffer *buffer, const GstVideoRegionOfInterestMeta *like)
   return NULL;
 }
 
-/* The next DeimFrameMeta of @buffer; NULL behind the last. Each deimdetect adds one. */
-static GstStructure *
-next_mark (GstBuffer *buffer, gpointer *state)
-{
-  const GstMetaInfo *info = gst_meta_get_info (GST_DEIM_FRAME_META_NAME);
-  GstMeta *meta;
-  while ((meta = gst_buffer_iterate_meta (buffer, state)))
-    if (meta->info == info)
-      return gst_custom_meta_get_structure ((GstCustomMeta *) meta);
-  return NULL;
-}
-
 static gboolean
 has_mark_of (GstBuffer *buffer, const GstStructure *like)
 {
   gpointer state = NULL;
   GstStructure *fields;
-  while ((fields = next_mark (buffer, &state)))
+  while ((fields = gst_deim_frame_meta_next (buffer, &state)))
     if (g_strcmp0 (gst_structure_get_string (fields, "source"), gst_structure_get_string (like, "source")) == 0)
       return TRUE;
   return FALSE;
@@ -140,19 +125,6 @@ gst_deim_frame_meta_add (GstBuffer *buffer, const GstDeimFrameMark *mark)
     gst_structure_set (fields, "skipped", G_TYPE_STRING, skip_reason (mark->skip), NULL);
 }
 
-void
-gst_deim_frame_meta_read (GstBuffer *buffer, GArray *looks)
-{
-  gpointer state = NULL;
-  GstStructure *fields;
-  while ((fields = next_mark (buffer, &state))) {
-    GstDeimFrameLook look = { .source = g_intern_string (gst_structure_get_string (fields, "source")) };
-    gst_structure_get_boolean (fields, "inferred", &look.inferred);
-    gst_structure_get_uint64 (fields, "frame", &look.frame);
-    g_array_append_val (looks, look);
-  }
-}
-
 /* ---------------------------------------------------------------------- out */
 
 /* The part of @detection in the frame, or FALSE when there is none. Written so that NaN fails too. */
@@ -197,7 +169,7 @@ attach_roi (GstBuffer *buffer, const GstDeimFound *found, guint width, guint hei
   /* Analytics elements tell the regions of a buffer apart by id; -1: no region contains this one. */
   roi->id = (gint) (gst_util_seqnum_next () & G_MAXINT);
   roi->parent_id = -1;
-  GstStructure *fields = gst_structure_new (DETECTION, "confidence", G_TYPE_DOUBLE, found->score, "label_id",
+  GstStructure *fields = gst_structure_new (GST_DEIM_DETECTION, "confidence", G_TYPE_DOUBLE, found->score, "label_id",
                                             G_TYPE_INT, (gint) found->label_id, "label", G_TYPE_STRING, found->label,
                                             "x_min", G_TYPE_DOUBLE, found->x1 / width, "y_min", G_TYPE_DOUBLE,
                                             found->y1 / height, "x_max", G_TYPE_DOUBLE, found->x2 / width, "y_max",
@@ -228,57 +200,11 @@ gst_deim_meta_describe (const GArray *found, GstStructure *content)
     const GstDeimFound *one = &g_array_index (found, GstDeimFound, i);
     GValue item = G_VALUE_INIT;
     g_value_init (&item, GST_TYPE_STRUCTURE);
-    g_value_take_boxed (&item, gst_structure_new (DETECTION, "label", G_TYPE_STRING, one->label, "label-id",
+    g_value_take_boxed (&item, gst_structure_new (GST_DEIM_DETECTION, "label", G_TYPE_STRING, one->label, "label-id",
                                                   G_TYPE_UINT, one->label_id, "score", G_TYPE_DOUBLE, one->score, "x1",
                                                   G_TYPE_DOUBLE, one->x1, "y1", G_TYPE_DOUBLE, one->y1, "x2",
                                                   G_TYPE_DOUBLE, one->x2, "y2", G_TYPE_DOUBLE, one->y2, NULL));
     gst_value_array_append_and_take_value (&list, &item);
   }
   gst_structure_take_value (content, "detections", &list);
-}
-
-/* ----------------------------------------------------------------------- in */
-
-static void
-read_regions (GstBuffer *buffer, GArray *boxes)
-{
-  gpointer state = NULL;
-  GstMeta *meta;
-  while ((meta = gst_buffer_iterate_meta_filtered (buffer, &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE))) {
-    GstVideoRegionOfInterestMeta *roi = (GstVideoRegionOfInterestMeta *) meta;
-    GstDeimBox box = { .x = (gint) MIN (roi->x, G_MAXINT / 2),
-                       .y = (gint) MIN (roi->y, G_MAXINT / 2),
-                       .w = (gint) MIN (roi->w, G_MAXINT / 2),
-                       .h = (gint) MIN (roi->h, G_MAXINT / 2),
-                       .label = g_quark_to_string (roi->roi_type),
-                       .label_id = -1,
-                       .confidence = -1.0,
-                       .track_id = -1 };
-    /* The parameters are optional, and those of other elements may lack any of these fields. */
-    const GstStructure *fields = gst_video_region_of_interest_meta_get_param (roi, DETECTION);
-    if (fields) {
-      gst_structure_get_int (fields, "label_id", &box.label_id);
-      gst_structure_get_double (fields, "confidence", &box.confidence);
-      box.source = g_intern_string (gst_structure_get_string (fields, "source"));
-    }
-    const GstStructure *track = gst_video_region_of_interest_meta_get_param (roi, TRACK);
-    gint id;
-    if (track && gst_structure_get_int (track, "id", &id))
-      box.track_id = id;
-    g_array_append_val (boxes, box);
-  }
-}
-
-void
-gst_deim_meta_read (GstBuffer *buffer, GArray *boxes)
-{
-  read_regions (buffer, boxes);
-#ifdef HAVE_ANALYTICS
-  gst_deim_analytics_read (buffer, boxes);
-#endif
-  const GstVideoCropMeta *crop = gst_buffer_get_video_crop_meta (buffer);
-  for (guint i = 0; crop && i < boxes->len; i++) {
-    g_array_index (boxes, GstDeimBox, i).x -= (gint) MIN (crop->x, G_MAXINT / 2);
-    g_array_index (boxes, GstDeimBox, i).y -= (gint) MIN (crop->y, G_MAXINT / 2);
-  }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * gstdeimmeta.h - detections as buffer metadata, written by deimdetect and read by the other elements.
+ * gstdeimmeta.h - detections as buffer metadata, as deimdetect writes them. gstdeimread.h reads them.
  *
  * As regions of interest, each object is a GstVideoRegionOfInterestMeta: roi_type is the label, x y w h are pixels of
  * the frame, rounded outwards and clipped to it, and one parameter structure carries the rest
@@ -17,28 +17,10 @@
  */
 #pragma once
 
-#include <gst/video/video.h>
-
 #include "gstdeimfilter.h"
+#include "gstdeimread.h"
 
 G_BEGIN_DECLS
-
-#define GST_DEIM_FRAME_META_NAME "DeimFrameMeta"
-
-/* Running and stream time of @pts; NONE outside of the segment, and where the segment does not count time at all. */
-static inline guint64
-gst_deim_running_time (const GstSegment *segment, GstClockTime pts)
-{
-  return segment->format == GST_FORMAT_TIME ? gst_segment_to_running_time (segment, GST_FORMAT_TIME, pts)
-                                            : GST_CLOCK_TIME_NONE;
-}
-
-static inline guint64
-gst_deim_stream_time (const GstSegment *segment, GstClockTime pts)
-{
-  return segment->format == GST_FORMAT_TIME ? gst_segment_to_stream_time (segment, GST_FORMAT_TIME, pts)
-                                            : GST_CLOCK_TIME_NONE;
-}
 
 /* Why a frame was not inferred. */
 typedef enum {
@@ -79,7 +61,7 @@ void gst_deim_frame_meta_register (void);
 /* What DeimFrameMeta says. @source is the name of the element; @skip NONE means inferred. */
 typedef struct {
   const gchar *source;
-  guint64 frame; /* number of the frame since the stream began */
+  guint64 frame; /* number of the frame since the element started */
   GstDeimSkip skip;
   guint detections;
 } GstDeimFrameMark;
@@ -107,38 +89,7 @@ void gst_deim_meta_attach (GstBuffer *buffer, GstDeimMetaMode mode, const GArray
 /* Adds @found to the structure of a message, as its field "detections". */
 void gst_deim_meta_describe (const GArray *found, GstStructure *content);
 
-/* What an element reads of a DeimFrameMeta. */
-typedef struct {
-  const gchar *source; /* name of the deimdetect, interned; NULL: not said */
-  guint64 frame;       /* its number of the frame */
-  gboolean inferred;
-} GstDeimFrameLook;
-
-/* Appends a GstDeimFrameLook to @looks for every deimdetect that marked @buffer, in the order in which they stand in
- * the stream. None: no deimdetect saw the frame, or all were told to let it pass. */
-void gst_deim_frame_meta_read (GstBuffer *buffer, GArray *looks);
-
-/* A box for drawing or telling, whoever attached it. */
-typedef struct {
-  gint x, y, w, h;    /* pixels of the picture: the frame, or what a GstVideoCropMeta leaves of it */
-  const gchar *label; /* static (a quark's); NULL when there is none */
-  gint label_id;      /* < 0: unknown */
-  gdouble confidence; /* < 0: unknown */
-  gint64 track_id;    /* < 0: not tracked */
-  gboolean predicted; /* not seen in this frame */
-  /* Name of the deimdetect that found it, interned. NULL: somebody else did, or it stands there as analytics only,
-   * which have no place for it. */
-  const gchar *source;
-} GstDeimBox;
-
-/* Appends a GstDeimBox to @boxes for every object that @buffer tells of. One that stands there both as a region of
- * interest and as analytics is one box. */
-void gst_deim_meta_read (GstBuffer *buffer, GArray *boxes);
-
-/* ---- gstdeimanalytics.c, where GStreamer has the analytics library (HAVE_ANALYTICS) */
-
+/* gstdeimanalytics.c, where GStreamer has the analytics library (HAVE_ANALYTICS) */
 void gst_deim_analytics_attach (GstBuffer *buffer, const GArray *found);
-/* Appends the objects of @buffer to @boxes, and completes those that stand there already. */
-void gst_deim_analytics_read (GstBuffer *buffer, GArray *boxes);
 
 G_END_DECLS

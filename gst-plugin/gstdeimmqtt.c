@@ -42,8 +42,7 @@
 #define DEFAULT_DRAIN_TIMEOUT 5000
 
 enum {
-  PROP_0,
-  PROP_HOST,
+  PROP_HOST = GST_DEIM_RESULTS_LAST_PROPERTY,
   PROP_PORT,
   PROP_TOPIC,
   PROP_QOS,
@@ -77,7 +76,7 @@ struct _GstDeimMqtt {
 };
 
 #define gst_deim_mqtt_parent_class parent_class
-G_DEFINE_FINAL_TYPE (GstDeimMqtt, gst_deim_mqtt, GST_TYPE_DEIM_RESULTS)
+G_DEFINE_FINAL_TYPE (GstDeimMqtt, gst_deim_mqtt, GST_TYPE_BASE_TRANSFORM)
 GST_ELEMENT_REGISTER_DEFINE (deimmqtt, "deimmqtt", GST_RANK_NONE, GST_TYPE_DEIM_MQTT)
 
 /* ------------------------------------------------------------------ the way out */
@@ -199,6 +198,14 @@ gst_deim_mqtt_set_flushing (GstDeimResults *results, gboolean flushing)
   gst_deim_broker_set_flushing (GST_DEIM_MQTT (results)->broker, flushing);
 }
 
+static const GstDeimResultsFuncs results_funcs = {
+  .open = gst_deim_mqtt_open,
+  .close = gst_deim_mqtt_close,
+  .write = gst_deim_mqtt_write,
+  .drain = gst_deim_mqtt_drain,
+  .set_flushing = gst_deim_mqtt_set_flushing,
+};
+
 /* ------------------------------------------------------------------- object */
 
 static GstStructure *
@@ -246,6 +253,10 @@ gst_deim_mqtt_set_property (GObject *object, guint id, const GValue *value, GPar
   GstDeimMqtt *self = GST_DEIM_MQTT (object);
   gchar **text = string_of (self, id);
 
+  if (id < GST_DEIM_RESULTS_LAST_PROPERTY) {
+    gst_deim_results_set_property (object, id, value, pspec);
+    return;
+  }
   GST_OBJECT_LOCK (self);
   switch (id) {
   case PROP_PORT:
@@ -284,6 +295,10 @@ gst_deim_mqtt_get_property (GObject *object, guint id, GValue *value, GParamSpec
   GstDeimMqtt *self = GST_DEIM_MQTT (object);
   gchar **text = string_of (self, id);
 
+  if (id < GST_DEIM_RESULTS_LAST_PROPERTY) {
+    gst_deim_results_get_property (object, id, value, pspec);
+    return;
+  }
   GST_OBJECT_LOCK (self);
   switch (id) {
   case PROP_PORT:
@@ -329,6 +344,7 @@ gst_deim_mqtt_finalize (GObject *object)
   }
   g_free (self->topic);
   g_free (self->topic_of);
+  gst_deim_results_finish (GST_DEIM_RESULTS (object));
   G_OBJECT_CLASS (parent_class)->finalize (object);
 }
 
@@ -496,16 +512,11 @@ static void
 gst_deim_mqtt_class_init (GstDeimMqttClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
-  GstDeimResultsClass *results_class = GST_DEIM_RESULTS_CLASS (klass);
 
   object_class->set_property = gst_deim_mqtt_set_property;
   object_class->get_property = gst_deim_mqtt_get_property;
   object_class->finalize = gst_deim_mqtt_finalize;
-  results_class->open = gst_deim_mqtt_open;
-  results_class->close = gst_deim_mqtt_close;
-  results_class->write = gst_deim_mqtt_write;
-  results_class->drain = gst_deim_mqtt_drain;
-  results_class->set_flushing = gst_deim_mqtt_set_flushing;
+  gst_deim_results_class_init (GST_BASE_TRANSFORM_CLASS (klass));
   install_properties (object_class);
 
   gst_element_class_set_static_metadata (GST_ELEMENT_CLASS (klass), "DEIM results over MQTT", "Filter/Analyzer/Video",
@@ -515,6 +526,7 @@ gst_deim_mqtt_class_init (GstDeimMqttClass *klass)
 static void
 gst_deim_mqtt_init (GstDeimMqtt *self)
 {
+  gst_deim_results_init (GST_DEIM_RESULTS (self), &results_funcs);
   self->options.host = g_strdup (DEFAULT_HOST);
   self->options.port = DEFAULT_PORT;
   self->options.qos = DEFAULT_QOS;

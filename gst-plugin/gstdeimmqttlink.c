@@ -16,10 +16,10 @@ GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
 
 struct _GstDeimMqttLink {
   struct mosquitto *mosquitto;
-  gchar *host, *address;
+  GstDeimMqttLinkOptions options; /* a copy */
+  gchar *address;
   guint16 port;
-  gint qos;
-  gboolean retain, tls;
+  gboolean tls;
   GstDeimMqttArrived arrived;
   gpointer data;
 
@@ -28,6 +28,9 @@ struct _GstDeimMqttLink {
   guint n_families, turn, tried;
 
   gboolean up;
+  gboolean sweep;  /* the client is there to have the broker forget the session, and publishes nothing */
+  gboolean again;  /* it has done so */
+  gboolean cut;    /* it was the broker, or what lies between, that ended a connection that was up */
   gint refusal;    /* of the last connection, as in CONNACK; 0: none */
   gchar *last_log; /* what the library complained of last */
 };
@@ -112,16 +115,61 @@ set_refusal (GstDeimMqttLink *link, GError **error)
   }
 }
 
+/*
+ * Whether a TLS failure that was logged as @text is none that mends itself. A broker behind a proxy, or one that is
+ * just starting, may cut a handshake off, answer it with an alert, or with something that is no TLS at all: all this is
+ * over when it has started, so it is tried again, as a refused connection is. Certificates are what they are: ours
+ * cannot be read, the broker refuses it, or nobody vouches for the broker's. Sending documents there is not what the
+ * user wants, and a typing error in ca-file should not look like a network that is not up yet.
+ *
+ * The library says what happened by OpenSSL's number alone: "OpenSSL Error[0]: error:0A000086:SSL routines::...", of
+ * which bits 23 to 30 are the part of OpenSSL and those below the reason (ERR_GET_LIB() and ERR_GET_REASON() of OpenSSL
+ * 3).
+ */
+static gboolean
+is_tls_for_good (const gchar *text)
+{
+  enum { PART_SSL = 20, VERIFY_FAILED = 134, ALERT = 1000 /* and its number in RFC 8446, section 6 */ };
+  if (!text)
+    return FALSE;
+  const gchar *number = strstr (text, "error:");
+  if (!number) /* its own words: about files that it cannot use */
+    return TRUE;
+  guint64 packed = g_ascii_strtoull (number + strlen ("error:"), NULL, 16);
+  if (packed >> 31) /* an error of the system, of the socket */
+    return FALSE;
+  if (packed >> 23 != PART_SSL) /* about the contents of our files */
+    return TRUE;
+  switch (packed & 0x7fffff) {
+  case VERIFY_FAILED:
+  case ALERT + 42: /* bad, unsupported, revoked, expired, unknown certificate */
+  case ALERT + 43:
+  case ALERT + 44:
+  case ALERT + 45:
+  case ALERT + 46:
+  case ALERT + 48:  /* unknown CA */
+  case ALERT + 49:  /* access denied */
+  case ALERT + 116: /* certificate required */
+    return TRUE;
+  default:
+    return FALSE;
+  }
+}
+
 /* What the result @code of a library call means; @number is errno after it. */
 static gboolean
 set_failure (GstDeimMqttLink *link, gint code, gint number, GError **error)
 {
   gint kind = link->up ? GST_RESOURCE_ERROR_WRITE : GST_RESOURCE_ERROR_OPEN_WRITE;
+  link->cut = link->up && (code == MOSQ_ERR_CONN_LOST || code == MOSQ_ERR_TLS ||
+                           (code == MOSQ_ERR_ERRNO && (number == ECONNRESET || number == EPIPE || number == EPROTO)));
   if (code == MOSQ_ERR_CONN_REFUSED && link->refusal != 0)
     return set_refusal (link, error);
-  if (code == MOSQ_ERR_TLS)
+  /* EPROTO: what TLS finds while it reads, so the broker's answer to our certificate in TLS 1.3. */
+  if (code == MOSQ_ERR_TLS || (code == MOSQ_ERR_ERRNO && number == EPROTO && link->tls && !link->up))
     return set_error (
-        error, link->up ? kind : GST_RESOURCE_ERROR_SETTINGS, link->last_log ? link->last_log : "TLS failed",
+        error, !link->up && is_tls_for_good (link->last_log) ? GST_RESOURCE_ERROR_SETTINGS : kind,
+        link->last_log ? link->last_log : "TLS failed",
         "check that host is a name in the broker's certificate, that ca-file (else the system) vouches for "
         "it, that port is the one for TLS, and cert-file and key-file where the broker wants to know who "
         "we are");
@@ -143,7 +191,7 @@ set_failure (GstDeimMqttLink *link, gint code, gint number, GError **error)
 /* The library resets the handler of SIGPIPE and the seed of rand(), both of which belong to the program. The first is
  * put back here, where nobody else is likely to write at the same time; the thread that serves blocks the signal. */
 static struct mosquitto *
-make_client (const gchar *id, gboolean clean, gpointer data)
+new_client (const gchar *id, gboolean clean, gpointer data)
 {
   static GMutex lock;
   static gboolean initialised;
@@ -171,7 +219,7 @@ check_file (const gchar *property, const gchar *path, GError **error)
 }
 
 static gboolean
-set_tls (GstDeimMqttLink *link, const GstDeimMqttLinkOptions *options, GError **error)
+set_tls (struct mosquitto *client, gboolean tls, const GstDeimMqttLinkOptions *options, GError **error)
 {
   gboolean cert = is_set (options->cert_file), ca = is_set (options->ca_file);
   if (!check_file ("ca-file", options->ca_file, error) || !check_file ("cert-file", options->cert_file, error) ||
@@ -180,11 +228,11 @@ set_tls (GstDeimMqttLink *link, const GstDeimMqttLinkOptions *options, GError **
   if (cert != is_set (options->key_file) || (cert && !ca))
     return set_error (error, GST_RESOURCE_ERROR_SETTINGS, "cert-file, key-file and ca-file belong together",
                       "set all three of them, or only ca-file");
-  if (!link->tls)
+  if (!tls)
     return TRUE;
-  gint code = ca ? mosquitto_tls_set (link->mosquitto, options->ca_file, NULL, cert ? options->cert_file : NULL,
+  gint code = ca ? mosquitto_tls_set (client, options->ca_file, NULL, cert ? options->cert_file : NULL,
                                       cert ? options->key_file : NULL, no_password)
-                 : mosquitto_int_option (link->mosquitto, MOSQ_OPT_TLS_USE_OS_CERTS, 1);
+                 : mosquitto_int_option (client, MOSQ_OPT_TLS_USE_OS_CERTS, 1);
   if (code == MOSQ_ERR_SUCCESS)
     return TRUE;
   return set_error (error, GST_RESOURCE_ERROR_SETTINGS, mosquitto_strerror (code),
@@ -192,17 +240,63 @@ set_tls (GstDeimMqttLink *link, const GstDeimMqttLinkOptions *options, GError **
 }
 
 static gboolean
-set_user (GstDeimMqttLink *link, const GstDeimMqttLinkOptions *options, GError **error)
+set_user (struct mosquitto *client, const GstDeimMqttLinkOptions *options, GError **error)
 {
   if (is_set (options->password) && !is_set (options->username))
     return set_error (error, GST_RESOURCE_ERROR_SETTINGS, "a password is set and no user name",
                       "set username, or neither of them");
   if (!is_set (options->username))
     return TRUE;
-  gint code = mosquitto_username_pw_set (link->mosquitto, options->username,
-                                         is_set (options->password) ? options->password : NULL);
+  gint code =
+      mosquitto_username_pw_set (client, options->username, is_set (options->password) ? options->password : NULL);
   return code == MOSQ_ERR_SUCCESS ||
          set_error (error, GST_RESOURCE_ERROR_SETTINGS, mosquitto_strerror (code), "check username and password");
+}
+
+/* A client with all that the options ask for; NULL with @error. */
+static struct mosquitto *
+make_client (GstDeimMqttLink *link, gboolean keep_session, GError **error)
+{
+  /* Brokers of 3.1.1 must take 23 letters and digits, and may refuse anything else. */
+  gboolean named = is_set (link->options.client_id);
+  g_autofree gchar *made_up = g_strdup_printf ("deim%08x%08x", g_random_int (), g_random_int ());
+  struct mosquitto *client = new_client (named ? link->options.client_id : made_up, !named || !keep_session, link);
+  if (!client) {
+    set_error (error, GST_RESOURCE_ERROR_SETTINGS, g_strerror (errno), "set client-id to one that brokers accept");
+    return NULL;
+  }
+  mosquitto_connect_callback_set (client, on_connect);
+  mosquitto_publish_callback_set (client, on_publish);
+  mosquitto_log_callback_set (client, on_log);
+  if (set_user (client, &link->options, error) && set_tls (client, link->tls, &link->options, error))
+    return client;
+  mosquitto_destroy (client);
+  return NULL;
+}
+
+static void
+copy_options (GstDeimMqttLinkOptions *to, const GstDeimMqttLinkOptions *from)
+{
+  *to = *from;
+  to->host = g_strdup (from->host);
+  to->client_id = g_strdup (from->client_id);
+  to->username = g_strdup (from->username);
+  to->password = g_strdup (from->password);
+  to->ca_file = g_strdup (from->ca_file);
+  to->cert_file = g_strdup (from->cert_file);
+  to->key_file = g_strdup (from->key_file);
+}
+
+static void
+clear_options (GstDeimMqttLinkOptions *options)
+{
+  g_free (options->host);
+  g_free (options->client_id);
+  g_free (options->username);
+  g_free (options->password);
+  g_free (options->ca_file);
+  g_free (options->cert_file);
+  g_free (options->key_file);
 }
 
 GstDeimMqttLink *
@@ -214,28 +308,14 @@ gst_deim_mqtt_link_new (const GstDeimMqttLinkOptions *options, GstDeimMqttArrive
     return NULL;
   }
   GstDeimMqttLink *link = g_new0 (GstDeimMqttLink, 1);
+  copy_options (&link->options, options);
   link->tls = options->tls || is_set (options->ca_file);
-  link->host = g_strdup (options->host);
   link->port = (guint16) (options->port ? options->port : link->tls ? 8883 : 1883);
-  link->address = g_strdup_printf (strchr (link->host, ':') ? "[%s]:%u" : "%s:%u", link->host, link->port);
-  link->qos = (gint) options->qos;
-  link->retain = options->retain;
+  link->address = g_strdup_printf (strchr (options->host, ':') ? "[%s]:%u" : "%s:%u", options->host, link->port);
   link->arrived = arrived;
   link->data = data;
-
-  /* Brokers of 3.1.1 must take 23 letters and digits, and may refuse anything else. */
-  gboolean named = is_set (options->client_id);
-  g_autofree gchar *made_up = g_strdup_printf ("deim%08x%08x", g_random_int (), g_random_int ());
-  link->mosquitto = make_client (named ? options->client_id : made_up, !named, link);
+  link->mosquitto = make_client (link, TRUE, error);
   if (!link->mosquitto) {
-    set_error (error, GST_RESOURCE_ERROR_SETTINGS, g_strerror (errno), "set client-id to one that brokers accept");
-    gst_deim_mqtt_link_free (link);
-    return NULL;
-  }
-  mosquitto_connect_callback_set (link->mosquitto, on_connect);
-  mosquitto_publish_callback_set (link->mosquitto, on_publish);
-  mosquitto_log_callback_set (link->mosquitto, on_log);
-  if (!set_user (link, options, error) || !set_tls (link, options, error)) {
     gst_deim_mqtt_link_free (link);
     return NULL;
   }
@@ -252,10 +332,32 @@ gst_deim_mqtt_link_free (GstDeimMqttLink *link)
       mosquitto_disconnect (link->mosquitto);
     mosquitto_destroy (link->mosquitto);
   }
+  clear_options (&link->options);
   g_free (link->last_log);
-  g_free (link->host);
   g_free (link->address);
   g_free (link);
+}
+
+static gboolean
+replace_client (GstDeimMqttLink *link, gboolean keep_session, GError **error)
+{
+  struct mosquitto *client = make_client (link, keep_session, error);
+  if (!client)
+    return FALSE;
+  mosquitto_destroy (link->mosquitto);
+  link->mosquitto = client;
+  return TRUE;
+}
+
+gboolean
+gst_deim_mqtt_link_forget (GstDeimMqttLink *link, GError **error)
+{
+  /* The library has no call for it. At QoS 2 a broker that keeps a session remembers the numbers of messages that it
+   * has not seen the end of. A new client counts from 1 again, and its documents would be taken for those; so the
+   * session is ended first, by a connection that asks for none. Documents must not go over that one: after a cut, the
+   * broker would confirm what it has forgotten. */
+  link->sweep = link->options.qos == 2 && is_set (link->options.client_id);
+  return replace_client (link, !link->sweep, error);
 }
 
 const gchar *
@@ -272,7 +374,7 @@ find_families (GstDeimMqttLink *link, GCancellable *cancellable, GError **error)
 {
   g_autoptr (GResolver) resolver = g_resolver_get_default ();
   g_autoptr (GError) unknown = NULL;
-  GList *addresses = g_resolver_lookup_by_name (resolver, link->host, cancellable, &unknown);
+  GList *addresses = g_resolver_lookup_by_name (resolver, link->options.host, cancellable, &unknown);
   link->n_families = 0;
   if (!addresses)
     return set_error (error, GST_RESOURCE_ERROR_NOT_FOUND, unknown->message, "check host and the network");
@@ -288,7 +390,7 @@ find_families (GstDeimMqttLink *link, GCancellable *cancellable, GError **error)
 gboolean
 gst_deim_mqtt_link_connect (GstDeimMqttLink *link, GCancellable *cancellable, GError **error)
 {
-  link->up = FALSE;
+  link->up = link->cut = link->again = FALSE;
   link->refusal = 0;
   g_clear_pointer (&link->last_log, g_free);
   if (!find_families (link, cancellable, error))
@@ -299,8 +401,8 @@ gst_deim_mqtt_link_connect (GstDeimMqttLink *link, GCancellable *cancellable, GE
   if (link->tried++ > 0)
     link->turn++;
   gboolean ipv6 = link->families[link->turn % link->n_families] == G_SOCKET_FAMILY_IPV6;
-  gint code =
-      mosquitto_connect_bind_async (link->mosquitto, link->host, link->port, KEEP_ALIVE, ipv6 ? "::" : "0.0.0.0");
+  gint code = mosquitto_connect_bind_async (link->mosquitto, link->options.host, link->port, KEEP_ALIVE,
+                                            ipv6 ? "::" : "0.0.0.0");
   gint number = errno;
   return code == MOSQ_ERR_SUCCESS || set_failure (link, code, number, error);
 }
@@ -308,13 +410,32 @@ gst_deim_mqtt_link_connect (GstDeimMqttLink *link, GCancellable *cancellable, GE
 gboolean
 gst_deim_mqtt_link_has_other (GstDeimMqttLink *link)
 {
-  return link->n_families > 0 && link->tried % link->n_families != 0;
+  return link->again || (link->n_families > 0 && link->tried % link->n_families != 0);
 }
 
 gboolean
 gst_deim_mqtt_link_is_up (GstDeimMqttLink *link)
 {
   return link->up;
+}
+
+gboolean
+gst_deim_mqtt_link_was_cut (GstDeimMqttLink *link)
+{
+  return link->cut;
+}
+
+/* The broker has forgotten the session: the next connection begins a new one. */
+static gboolean
+end_sweep (GstDeimMqttLink *link, GError **error)
+{
+  link->up = FALSE;
+  mosquitto_disconnect (link->mosquitto);
+  if (!replace_client (link, TRUE, error))
+    return FALSE;
+  link->sweep = FALSE;
+  link->again = TRUE;
+  return set_error (error, GST_RESOURCE_ERROR_FAILED, "the session was ended", "connect again");
 }
 
 gboolean
@@ -334,6 +455,8 @@ gst_deim_mqtt_link_serve (GstDeimMqttLink *link, gint wake, gint wait, GError **
   if (code == MOSQ_ERR_SUCCESS)
     code = mosquitto_loop_misc (link->mosquitto);
   gint number = errno;
+  if (code == MOSQ_ERR_SUCCESS && link->up && link->sweep)
+    return end_sweep (link, error);
   if (code == MOSQ_ERR_SUCCESS)
     return TRUE;
   set_failure (link, code, number, error);
@@ -345,7 +468,8 @@ gboolean
 gst_deim_mqtt_link_publish (GstDeimMqttLink *link, const gchar *topic, gconstpointer payload, gsize size,
                             gint *ret_number, GError **error)
 {
-  gint code = mosquitto_publish (link->mosquitto, ret_number, topic, (gint) size, payload, link->qos, link->retain);
+  gint code = mosquitto_publish (link->mosquitto, ret_number, topic, (gint) size, payload, (gint) link->options.qos,
+                                 link->options.retain);
   gint number = errno;
   switch (code) {
   case MOSQ_ERR_SUCCESS:
@@ -355,7 +479,7 @@ gst_deim_mqtt_link_publish (GstDeimMqttLink *link, const gchar *topic, gconstpoi
   case MOSQ_ERR_ERRNO:
   case MOSQ_ERR_TLS:
     /* The connection has just broken: the library keeps what it has to see confirmed, and only that. */
-    if (link->qos > 0)
+    if (link->options.qos > 0)
       return TRUE;
     G_GNUC_FALLTHROUGH;
   default:

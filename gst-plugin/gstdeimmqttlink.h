@@ -43,16 +43,26 @@ GstDeimMqttLink *gst_deim_mqtt_link_new (const GstDeimMqttLinkOptions *options, 
 /* Says goodbye to the broker first, where there is a connection. */
 void gst_deim_mqtt_link_free (GstDeimMqttLink *link);
 
+/* Throws away what it took and has not seen confirmed, so that no later connection sends it, and has the broker forget
+ * it too. Between connections. What the broker has passed on by then, without our knowing, arrives once more if it is
+ * published again, at QoS 2 too. FALSE where a new client cannot be made (a file that was there is gone): then all is
+ * as before. */
+gboolean gst_deim_mqtt_link_forget (GstDeimMqttLink *link, GError **error);
+
 /* "host:port", for messages. */
 const gchar *gst_deim_mqtt_link_get_address (GstDeimMqttLink *link);
 
-/* Begins to connect, in place of what connection there was. Waits for the resolver, which @cancellable interrupts. A
- * host with addresses of both IPv6 and IPv4 is tried with one and then the other, beginning with what worked last. */
+/* Begins to connect, in place of what connection there was. Waits for the resolver: for our own, which @cancellable
+ * interrupts, and then once more for the library's, which nothing does. A host with addresses of both IPv6 and IPv4 is
+ * tried with one and then the other, beginning with what worked last. */
 gboolean gst_deim_mqtt_link_connect (GstDeimMqttLink *link, GCancellable *cancellable, GError **error);
-/* Whether the next connect tries an address of another kind than those that have failed. */
+/* Whether to connect again at once: it tries an address of another kind than those that have failed, or is the next
+ * step after gst_deim_mqtt_link_forget(). */
 gboolean gst_deim_mqtt_link_has_other (GstDeimMqttLink *link);
 /* Whether the broker has accepted the connection. */
 gboolean gst_deim_mqtt_link_is_up (GstDeimMqttLink *link);
+/* Whether it was the broker (or what lies between) that ended the last one, which it had accepted, and not silence. */
+gboolean gst_deim_mqtt_link_was_cut (GstDeimMqttLink *link);
 
 /*
  * gst_deim_mqtt_link_serve:

@@ -27,7 +27,7 @@
 #include "gstdeimoverlay.h"
 
 #include "gstdeimblend.h"
-#include "gstdeimmeta.h"
+#include "gstdeimread.h"
 
 #include <string.h>
 
@@ -195,7 +195,31 @@ is_same_style (const DeimDrawStyle *a, const DeimDrawStyle *b)
          a->hide_scores == b->hide_scores;
 }
 
-/* Draws the boxes in "drawn" onto @to, and forgets them. */
+/* Makes what is drawn on, where there is none. A failure is posted; what Cairo returned stays until the element stops
+ * or the size changes, so that there is one message of it. */
+static gboolean
+have_surface (GstDeimOverlay *self)
+{
+  if (self->surface)
+    return cairo_surface_status (self->surface) == CAIRO_STATUS_SUCCESS;
+  gint width = self->info.width, height = self->info.height;
+  self->surface = cairo_image_surface_create (CAIRO_FORMAT_ARGB32, width, height);
+  cairo_status_t status = cairo_surface_status (self->surface);
+  if (status == CAIRO_STATUS_INVALID_SIZE)
+    GST_ELEMENT_ERROR (
+        self, STREAM, FORMAT,
+        ("Frames of %dx%d are too large to draw on; put a videoscale before this element.", width, height),
+        ("%s", cairo_status_to_string (status)));
+  else if (status != CAIRO_STATUS_SUCCESS)
+    GST_ELEMENT_ERROR (self, RESOURCE, NO_SPACE_LEFT,
+                       ("There is no memory to draw frames of %dx%d in; put a videoscale before this element, or leave "
+                        "more memory to it.",
+                        width, height),
+                       ("%s", cairo_status_to_string (status)));
+  return status == CAIRO_STATUS_SUCCESS;
+}
+
+/* Draws the boxes in "drawn" onto @to, and forgets them. There is a surface. */
 static void
 draw_boxes (GstDeimOverlay *self, Target *to)
 {
@@ -208,13 +232,6 @@ draw_boxes (GstDeimOverlay *self, Target *to)
                           .hide_scores = !self->draw_scores };
   GST_OBJECT_UNLOCK (self);
 
-  if (!self->surface)
-    self->surface = cairo_image_surface_create (CAIRO_FORMAT_ARGB32, self->info.width, self->info.height);
-  if (cairo_surface_status (self->surface) != CAIRO_STATUS_SUCCESS) {
-    GST_ERROR_OBJECT (self, "no drawing surface of %dx%d: %s", self->info.width, self->info.height,
-                      cairo_status_to_string (cairo_surface_status (self->surface)));
-    return;
-  }
   if (!self->painter || !is_same_style (&style, &self->style)) {
     g_clear_pointer (&self->painter, deim_painter_free);
     self->painter = deim_painter_new (self->info.width, self->info.height, &style);
@@ -283,7 +300,8 @@ downstream_blends (GstDeimOverlay *self)
                                              GST_CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION);
 }
 
-/* Handler of overlaycomposition::draw, once per frame. Where downstream does not blend, blend_here() comes next. */
+/* Handler of overlaycomposition::draw, once per frame. It comes before blend_here(), which draws where downstream does
+ * not blend, and which ends the stream where drawing has failed. */
 static GstVideoOverlayComposition *
 on_draw (GstElement *composer, GstSample *sample, GstDeimOverlay *self)
 {
@@ -309,9 +327,18 @@ on_draw (GstElement *composer, GstSample *sample, GstDeimOverlay *self)
     g_array_append_val (self->drawn, drawn);
   }
   Target to = { .frame = NULL };
-  if (downstream_blends (self))
+  if (downstream_blends (self) && have_surface (self))
     draw_boxes (self, &to);
   return to.composition;
+}
+
+/* Takes a frame out of the stream, which ends. */
+static GstPadProbeReturn
+fail (GstPadProbeInfo *info)
+{
+  gst_buffer_unref (GST_PAD_PROBE_INFO_BUFFER (info));
+  GST_PAD_PROBE_INFO_FLOW_RETURN (info) = GST_FLOW_ERROR;
+  return GST_PAD_PROBE_HANDLED;
 }
 
 /* Draws into a frame that on_draw() left boxes for: overlaycomposition could blend it too, at the cost that
@@ -323,14 +350,14 @@ blend_here (GstPad *pad, GstPadProbeInfo *info, gpointer user_data)
   GstVideoFrame frame;
   if (self->drawn->len == 0)
     return GST_PAD_PROBE_OK;
+  if (!have_surface (self))
+    return fail (info);
   GstBuffer *buffer = gst_buffer_make_writable (GST_PAD_PROBE_INFO_BUFFER (info));
   GST_PAD_PROBE_INFO_DATA (info) = buffer;
   if (!gst_video_frame_map (&frame, &self->info, buffer, GST_MAP_READWRITE)) {
     GST_ELEMENT_ERROR (self, RESOURCE, WRITE, ("A frame cannot be drawn into: its memory cannot be mapped."),
                        ("%" GST_PTR_FORMAT, buffer));
-    gst_buffer_unref (buffer);
-    GST_PAD_PROBE_INFO_FLOW_RETURN (info) = GST_FLOW_ERROR;
-    return GST_PAD_PROBE_HANDLED;
+    return fail (info);
   }
   /* Frames are mapped whole, and the picture is a part of some of them. A sink that blends counts from the picture. */
   const GstVideoCropMeta *crop = gst_buffer_get_video_crop_meta (buffer);

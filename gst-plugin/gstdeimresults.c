@@ -9,40 +9,16 @@ GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
 
 #define DEFAULT_ADD_EMPTY_RESULTS FALSE
 
-enum {
-  PROP_0,
-  PROP_ADD_EMPTY_RESULTS,
-  PROP_STREAM_ID,
-};
-
-typedef struct {
-  /* object lock */
-  gchar *stream_id;   /* the user's; NULL: upstream's */
-  gchar *upstream_id; /* of the STREAM_START event */
-  gboolean add_empty_results;
-  gboolean is_open;
-
-  /* stream lock */
-  gint width, height; /* of the caps; 0: unknown */
-  guint64 next_frame; /* for frames that no deimdetect has numbered */
-  GArray *boxes;      /* of GstDeimBox, kept to save its memory */
-  GArray *looks;      /* of GstDeimFrameLook, likewise */
-  GString *line;      /* likewise */
-} GstDeimResultsPrivate;
-
 #define CAPS "video/x-raw(ANY)"
 static GstStaticPadTemplate sink_template =
     GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
 static GstStaticPadTemplate src_template =
     GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
 
-#define gst_deim_results_parent_class parent_class
-G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GstDeimResults, gst_deim_results, GST_TYPE_BASE_TRANSFORM)
-
-static GstDeimResultsPrivate *
-private_of (gpointer self)
+static GstBaseTransformClass *
+base_class (void)
 {
-  return gst_deim_results_get_instance_private (GST_DEIM_RESULTS (self));
+  return g_type_class_peek (GST_TYPE_BASE_TRANSFORM);
 }
 
 static void
@@ -54,38 +30,79 @@ post_error (GstDeimResults *self, const GError *error, const gchar *debug)
 
 /* ------------------------------------------------------------------- frames */
 
+/* How many detections that @looks speak of are not among @boxes: at least so many, as boxes of others may be among them
+ * that do not say whose they are. */
+static guint
+count_missing (const GArray *looks, const GArray *boxes)
+{
+  guint missing = 0;
+  for (guint i = 0; i < looks->len; i++) {
+    const GstDeimFrameLook *look = &g_array_index (looks, GstDeimFrameLook, i);
+    guint left = 0;
+    for (guint j = 0; j < boxes->len; j++) {
+      const gchar *source = g_array_index (boxes, GstDeimBox, j).source;
+      left += !source || source == look->source;
+    }
+    missing += look->detections > left ? look->detections - left : 0;
+  }
+  return missing;
+}
+
+static gboolean
+is_inferred (const GArray *looks)
+{
+  for (guint i = 0; i < looks->len; i++)
+    if (g_array_index (looks, GstDeimFrameLook, i).inferred)
+      return TRUE;
+  return FALSE;
+}
+
+/* What was found is gone, and without a word nobody would know why there are no documents. */
+static void
+tell_of_missing (GstDeimResults *self)
+{
+  if (!self->told_missing)
+    GST_ELEMENT_WARNING (self, STREAM, FAILED,
+                         ("Detections were removed from frames before they came here, so there are no documents of "
+                          "those; if that is not intended, put this element before what crops or copies frames "
+                          "(videocrop, for example)."),
+                         ("DeimFrameMeta speaks of detections, and the frame has none"));
+  self->told_missing = TRUE;
+}
+
 static GstFlowReturn
 gst_deim_results_transform_ip (GstBaseTransform *base, GstBuffer *buffer)
 {
   GstDeimResults *self = GST_DEIM_RESULTS (base);
-  GstDeimResultsPrivate *priv = private_of (self);
-  g_array_set_size (priv->looks, 0);
-  g_array_set_size (priv->boxes, 0);
-  gst_deim_frame_meta_read (buffer, priv->looks);
-  gst_deim_meta_read (buffer, priv->boxes);
-  gboolean is_marked = priv->looks->len > 0, is_inferred = FALSE;
-  for (guint i = 0; i < priv->looks->len; i++)
-    is_inferred = is_inferred || g_array_index (priv->looks, GstDeimFrameLook, i).inferred;
-  guint64 number = is_marked ? g_array_index (priv->looks, GstDeimFrameLook, 0).frame : priv->next_frame;
-  priv->next_frame = number + 1;
+  g_array_set_size (self->looks, 0);
+  g_array_set_size (self->boxes, 0);
+  gst_deim_frame_meta_read (buffer, self->looks);
+  gst_deim_meta_read (buffer, self->boxes);
+  guint64 number = self->looks->len > 0 ? g_array_index (self->looks, GstDeimFrameLook, 0).frame : self->next_frame;
+  guint missing = count_missing (self->looks, self->boxes);
+  self->next_frame = number + 1;
 
   GST_OBJECT_LOCK (self);
-  gboolean empty_too = priv->add_empty_results;
-  g_autofree gchar *stream_id = g_strdup (priv->stream_id ? priv->stream_id : priv->upstream_id);
+  gboolean empty_too = self->add_empty_results;
+  g_autofree gchar *stream_id = g_strdup (self->stream_id ? self->stream_id : self->upstream_id);
   GST_OBJECT_UNLOCK (self);
-  if (priv->boxes->len == 0 && (!empty_too || (is_marked && !is_inferred)))
+  if (self->boxes->len == 0 && missing > 0)
+    tell_of_missing (self);
+  /* An empty document says: looked at, and nothing found. */
+  if (self->boxes->len == 0 && (!empty_too || missing > 0 || !is_inferred (self->looks)))
     return GST_FLOW_OK;
 
   const GstDeimLineFrame frame = { .stream_id = stream_id,
                                    .frame = number,
                                    .pts = GST_BUFFER_PTS (buffer),
                                    .running_time = gst_deim_running_time (&base->segment, GST_BUFFER_PTS (buffer)),
-                                   .width = priv->width,
-                                   .height = priv->height,
-                                   .looks = priv->looks };
-  gst_deim_line_format (priv->line, &frame, buffer, priv->boxes);
+                                   .width = self->width,
+                                   .height = self->height,
+                                   .looks = self->looks,
+                                   .missing = missing };
+  gst_deim_line_format (self->line, &frame, buffer, self->boxes);
   g_autoptr (GError) error = NULL;
-  GstFlowReturn flow = GST_DEIM_RESULTS_GET_CLASS (self)->write (self, stream_id, priv->line, &error);
+  GstFlowReturn flow = self->funcs->write (self, stream_id, self->line, &error);
   if (error)
     post_error (self, error, "writing a document failed");
   return flow;
@@ -94,12 +111,12 @@ gst_deim_results_transform_ip (GstBaseTransform *base, GstBuffer *buffer)
 static gboolean
 gst_deim_results_set_caps (GstBaseTransform *base, GstCaps *incaps, GstCaps *outcaps)
 {
-  GstDeimResultsPrivate *priv = private_of (base);
+  GstDeimResults *self = GST_DEIM_RESULTS (base);
   /* No GstVideoInfo: memory of other kinds, DMABuf among them, has formats that it does not know. */
   const GstStructure *structure = gst_caps_get_structure (incaps, 0);
-  priv->width = priv->height = 0;
-  gst_structure_get_int (structure, "width", &priv->width);
-  gst_structure_get_int (structure, "height", &priv->height);
+  self->width = self->height = 0;
+  gst_structure_get_int (structure, "width", &self->width);
+  gst_structure_get_int (structure, "height", &self->height);
   return TRUE;
 }
 
@@ -109,17 +126,17 @@ static gboolean
 gst_deim_results_start (GstBaseTransform *base)
 {
   GstDeimResults *self = GST_DEIM_RESULTS (base);
-  GstDeimResultsPrivate *priv = private_of (self);
   g_autoptr (GError) error = NULL;
 
-  if (!GST_DEIM_RESULTS_GET_CLASS (self)->open (self, &error)) {
+  if (!self->funcs->open (self, &error)) {
     post_error (self, error, "opening failed");
     return FALSE;
   }
-  priv->next_frame = 0;
-  priv->width = priv->height = 0;
+  self->next_frame = 0;
+  self->told_missing = FALSE;
+  self->width = self->height = 0;
   GST_OBJECT_LOCK (self);
-  priv->is_open = TRUE;
+  self->is_open = TRUE;
   GST_OBJECT_UNLOCK (self);
   return TRUE;
 }
@@ -128,15 +145,14 @@ static gboolean
 gst_deim_results_stop (GstBaseTransform *base)
 {
   GstDeimResults *self = GST_DEIM_RESULTS (base);
-  GstDeimResultsPrivate *priv = private_of (self);
 
   GST_OBJECT_LOCK (self);
-  gboolean was_open = priv->is_open;
-  priv->is_open = FALSE;
-  g_clear_pointer (&priv->upstream_id, g_free);
+  gboolean was_open = self->is_open;
+  self->is_open = FALSE;
+  g_clear_pointer (&self->upstream_id, g_free);
   GST_OBJECT_UNLOCK (self);
   if (was_open)
-    GST_DEIM_RESULTS_GET_CLASS (self)->close (self);
+    self->funcs->close (self);
   return TRUE;
 }
 
@@ -145,8 +161,8 @@ static void
 set_flushing (GstDeimResults *self, gboolean flushing)
 {
   GST_OBJECT_LOCK (self);
-  if (private_of (self)->is_open)
-    GST_DEIM_RESULTS_GET_CLASS (self)->set_flushing (self, flushing);
+  if (self->is_open)
+    self->funcs->set_flushing (self, flushing);
   GST_OBJECT_UNLOCK (self);
 }
 
@@ -154,8 +170,6 @@ static gboolean
 gst_deim_results_sink_event (GstBaseTransform *base, GstEvent *event)
 {
   GstDeimResults *self = GST_DEIM_RESULTS (base);
-  GstDeimResultsPrivate *priv = private_of (self);
-  GstDeimResultsClass *klass = GST_DEIM_RESULTS_GET_CLASS (self);
 
   switch (GST_EVENT_TYPE (event)) {
   case GST_EVENT_FLUSH_START:
@@ -168,19 +182,19 @@ gst_deim_results_sink_event (GstBaseTransform *base, GstEvent *event)
     const gchar *id;
     gst_event_parse_stream_start (event, &id);
     GST_OBJECT_LOCK (self);
-    g_free (priv->upstream_id);
-    priv->upstream_id = g_strdup (id);
+    g_free (self->upstream_id);
+    self->upstream_id = g_strdup (id);
     GST_OBJECT_UNLOCK (self);
     break;
   }
   case GST_EVENT_EOS:
-    if (klass->drain)
-      klass->drain (self);
+    if (self->funcs->drain)
+      self->funcs->drain (self);
     break;
   default:
     break;
   }
-  return GST_BASE_TRANSFORM_CLASS (parent_class)->sink_event (base, event);
+  return base_class ()->sink_event (base, event);
 }
 
 /* A reader that takes nothing must not keep the pipeline from stopping: pads are deactivated under the stream lock. */
@@ -189,24 +203,24 @@ gst_deim_results_change_state (GstElement *element, GstStateChange transition)
 {
   if (transition == GST_STATE_CHANGE_PAUSED_TO_READY)
     set_flushing (GST_DEIM_RESULTS (element), TRUE);
-  return GST_ELEMENT_CLASS (parent_class)->change_state (element, transition);
+  return GST_ELEMENT_CLASS (base_class ())->change_state (element, transition);
 }
 
 /* ------------------------------------------------------------------- object */
 
-static void
+void
 gst_deim_results_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
 {
-  GstDeimResultsPrivate *priv = private_of (object);
+  GstDeimResults *self = GST_DEIM_RESULTS (object);
 
   GST_OBJECT_LOCK (object);
   switch (id) {
-  case PROP_ADD_EMPTY_RESULTS:
-    priv->add_empty_results = g_value_get_boolean (value);
+  case GST_DEIM_RESULTS_ADD_EMPTY_RESULTS:
+    self->add_empty_results = g_value_get_boolean (value);
     break;
-  case PROP_STREAM_ID:
-    g_free (priv->stream_id);
-    priv->stream_id = g_value_dup_string (value);
+  case GST_DEIM_RESULTS_STREAM_ID:
+    g_free (self->stream_id);
+    self->stream_id = g_value_dup_string (value);
     break;
   default:
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -215,18 +229,18 @@ gst_deim_results_set_property (GObject *object, guint id, const GValue *value, G
   GST_OBJECT_UNLOCK (object);
 }
 
-static void
+void
 gst_deim_results_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
-  GstDeimResultsPrivate *priv = private_of (object);
+  GstDeimResults *self = GST_DEIM_RESULTS (object);
 
   GST_OBJECT_LOCK (object);
   switch (id) {
-  case PROP_ADD_EMPTY_RESULTS:
-    g_value_set_boolean (value, priv->add_empty_results);
+  case GST_DEIM_RESULTS_ADD_EMPTY_RESULTS:
+    g_value_set_boolean (value, self->add_empty_results);
     break;
-  case PROP_STREAM_ID:
-    g_value_set_string (value, priv->stream_id);
+  case GST_DEIM_RESULTS_STREAM_ID:
+    g_value_set_string (value, self->stream_id);
     break;
   default:
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -235,53 +249,46 @@ gst_deim_results_get_property (GObject *object, guint id, GValue *value, GParamS
   GST_OBJECT_UNLOCK (object);
 }
 
-static void
-gst_deim_results_finalize (GObject *object)
+void
+gst_deim_results_finish (GstDeimResults *self)
 {
-  GstDeimResultsPrivate *priv = private_of (object);
-
-  g_clear_pointer (&priv->stream_id, g_free);
-  g_clear_pointer (&priv->upstream_id, g_free);
-  g_array_unref (priv->boxes);
-  g_array_unref (priv->looks);
-  g_string_free (priv->line, TRUE);
-  G_OBJECT_CLASS (parent_class)->finalize (object);
+  g_clear_pointer (&self->stream_id, g_free);
+  g_clear_pointer (&self->upstream_id, g_free);
+  g_array_unref (self->boxes);
+  g_array_unref (self->looks);
+  g_string_free (self->line, TRUE);
 }
 
-static void
-gst_deim_results_class_init (GstDeimResultsClass *klass)
+void
+gst_deim_results_class_init (GstBaseTransformClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
-  GstBaseTransformClass *base_class = GST_BASE_TRANSFORM_CLASS (klass);
   const GParamFlags live = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING;
 
-  object_class->set_property = gst_deim_results_set_property;
-  object_class->get_property = gst_deim_results_get_property;
-  object_class->finalize = gst_deim_results_finalize;
   element_class->change_state = GST_DEBUG_FUNCPTR (gst_deim_results_change_state);
-  base_class->start = GST_DEBUG_FUNCPTR (gst_deim_results_start);
-  base_class->stop = GST_DEBUG_FUNCPTR (gst_deim_results_stop);
-  base_class->set_caps = GST_DEBUG_FUNCPTR (gst_deim_results_set_caps);
-  base_class->sink_event = GST_DEBUG_FUNCPTR (gst_deim_results_sink_event);
-  base_class->transform_ip = GST_DEBUG_FUNCPTR (gst_deim_results_transform_ip);
+  klass->start = GST_DEBUG_FUNCPTR (gst_deim_results_start);
+  klass->stop = GST_DEBUG_FUNCPTR (gst_deim_results_stop);
+  klass->set_caps = GST_DEBUG_FUNCPTR (gst_deim_results_set_caps);
+  klass->sink_event = GST_DEBUG_FUNCPTR (gst_deim_results_sink_event);
+  klass->transform_ip = GST_DEBUG_FUNCPTR (gst_deim_results_transform_ip);
 
   /**
-   * GstDeimResults:add-empty-results:
+   * GstDeimJson:add-empty-results:
    *
    * Since: 0.1
    */
   g_object_class_install_property (
-      object_class, PROP_ADD_EMPTY_RESULTS,
+      object_class, GST_DEIM_RESULTS_ADD_EMPTY_RESULTS,
       g_param_spec_boolean ("add-empty-results", "Add empty results",
-                            "Tell of frames too in which nothing was found; never of those without inference",
+                            "Tell too of frames that were looked at and in which nothing was found",
                             DEFAULT_ADD_EMPTY_RESULTS, live));
   /**
-   * GstDeimResults:stream-id:
+   * GstDeimJson:stream-id:
    *
    * Since: 0.1
    */
-  g_object_class_install_property (object_class, PROP_STREAM_ID,
+  g_object_class_install_property (object_class, GST_DEIM_RESULTS_STREAM_ID,
                                    g_param_spec_string ("stream-id", "Stream id",
                                                         "What the documents call the stream; unset takes the id that "
                                                         "the source gave it",
@@ -289,18 +296,16 @@ gst_deim_results_class_init (GstDeimResultsClass *klass)
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
-  gst_type_mark_as_plugin_api (GST_TYPE_DEIM_RESULTS, 0);
 }
 
-static void
-gst_deim_results_init (GstDeimResults *self)
+void
+gst_deim_results_init (GstDeimResults *self, const GstDeimResultsFuncs *funcs)
 {
-  GstDeimResultsPrivate *priv = private_of (self);
-
-  priv->add_empty_results = DEFAULT_ADD_EMPTY_RESULTS;
-  priv->boxes = g_array_new (FALSE, FALSE, sizeof (GstDeimBox));
-  priv->looks = g_array_new (FALSE, FALSE, sizeof (GstDeimFrameLook));
-  priv->line = g_string_new (NULL);
+  self->funcs = funcs;
+  self->add_empty_results = DEFAULT_ADD_EMPTY_RESULTS;
+  self->boxes = g_array_new (FALSE, FALSE, sizeof (GstDeimBox));
+  self->looks = g_array_new (FALSE, FALSE, sizeof (GstDeimFrameLook));
+  self->line = g_string_new (NULL);
   /* Buffers are looked at and never made writable. */
   gst_base_transform_set_in_place (GST_BASE_TRANSFORM (self), TRUE);
   gst_base_transform_set_passthrough (GST_BASE_TRANSFORM (self), TRUE);

@@ -2,6 +2,8 @@
 /* gstdeimwriter.c - see gstdeimwriter.h. */
 #include "gstdeimwriter.h"
 
+#include "gstdeimoutput.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,7 +19,8 @@ struct _GstDeimWriter {
   gboolean is_own;  /* to be closed: the standard output is the process' */
   gboolean is_file; /* never makes anybody wait */
   GstPoll *poll;
-  GString *rest; /* what is left of a line that flushing interrupted */
+  GstDeimOutput *output; /* shared with others that write to the same */
+  gboolean flushing;     /* the output's lock */
 };
 
 static void
@@ -56,10 +59,10 @@ find_stdout (GError **error)
 }
 
 static gint
-open_location (const gchar *location, gboolean append, GError **error)
+open_location (const gchar *location, GError **error)
 {
   /* Without O_NONBLOCK opening a pipe waits for a reader, and with it the whole pipeline. */
-  gint flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC | (append ? 0 : O_TRUNC);
+  gint flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC;
   gint fd = open (location, flags, 0666);
   if (fd >= 0 && fd <= STDERR_FILENO) {
     /* As above: what the process prints would land among the lines. */
@@ -74,21 +77,38 @@ open_location (const gchar *location, gboolean append, GError **error)
   return fd;
 }
 
+/* Empties a file, but not one that another writer of this process has begun to fill. Looks at what @fd is. */
+static gboolean
+prepare (GstDeimWriter *writer, gboolean append)
+{
+  struct stat info;
+  gboolean first;
+  if (fstat (writer->fd, &info) < 0)
+    return FALSE;
+  writer->is_file = S_ISREG (info.st_mode);
+  writer->output = gst_deim_output_get (writer->fd, &first);
+  if (!writer->output)
+    return FALSE;
+  return !writer->is_own || !writer->is_file || append || !first || ftruncate (writer->fd, 0) == 0;
+}
+
 GstDeimWriter *
 gst_deim_writer_new (const gchar *location, gboolean append, GError **error)
 {
   gboolean is_own = strcmp (location, "-") != 0;
-  gint fd = is_own ? open_location (location, append, error) : find_stdout (error);
+  gint fd = is_own ? open_location (location, error) : find_stdout (error);
   if (fd < 0)
     return NULL;
-  struct stat info;
   GstDeimWriter *writer = g_new0 (GstDeimWriter, 1);
   writer->location = g_strdup (is_own ? location : "the standard output");
   writer->fd = fd;
   writer->is_own = is_own;
-  writer->is_file = fstat (fd, &info) == 0 && S_ISREG (info.st_mode);
-  writer->rest = g_string_new (NULL);
   writer->poll = gst_poll_new (TRUE);
+  if (!prepare (writer, append)) {
+    set_open_error (error, writer->location, errno);
+    gst_deim_writer_free (writer);
+    return NULL;
+  }
   GstPollFD watched = GST_POLL_FD_INIT;
   watched.fd = fd;
   gst_poll_add_fd (writer->poll, &watched);
@@ -104,7 +124,8 @@ gst_deim_writer_free (GstDeimWriter *writer)
   gst_poll_free (writer->poll);
   if (writer->is_own)
     close (writer->fd);
-  g_string_free (writer->rest, TRUE);
+  if (writer->output)
+    gst_deim_output_unref (writer->output);
   g_free (writer->location);
   g_free (writer);
 }
@@ -113,6 +134,7 @@ void
 gst_deim_writer_set_flushing (GstDeimWriter *writer, gboolean flushing)
 {
   gst_poll_set_flushing (writer->poll, flushing);
+  gst_deim_output_set_flushing (writer->output, &writer->flushing, flushing);
 }
 
 /*
@@ -178,18 +200,30 @@ write_all (GstDeimWriter *writer, const gchar *data, gsize size, gsize *done, GE
   return GST_FLOW_OK;
 }
 
-GstFlowReturn
-gst_deim_writer_write (GstDeimWriter *writer, const GString *line, GError **error)
+/* When it is our turn: what somebody left of a line, then @line. */
+static GstFlowReturn
+write_line (GstDeimWriter *writer, const GString *line, GError **error)
 {
+  GString *rest = writer->output->rest;
   gsize done;
-  if (writer->rest->len > 0) {
-    GstFlowReturn flow = write_all (writer, writer->rest->str, writer->rest->len, &done, error);
-    g_string_erase (writer->rest, 0, (gssize) done);
+  if (rest->len > 0) {
+    GstFlowReturn flow = write_all (writer, rest->str, rest->len, &done, error);
+    g_string_erase (rest, 0, (gssize) done);
     if (flow != GST_FLOW_OK)
       return flow;
   }
   GstFlowReturn flow = write_all (writer, line->str, line->len, &done, error);
   if (flow == GST_FLOW_FLUSHING && done > 0)
-    g_string_append_len (writer->rest, line->str + done, (gssize) (line->len - done));
+    g_string_append_len (rest, line->str + done, (gssize) (line->len - done));
+  return flow;
+}
+
+GstFlowReturn
+gst_deim_writer_write (GstDeimWriter *writer, const GString *line, GError **error)
+{
+  if (!gst_deim_output_begin (writer->output, writer, &writer->flushing))
+    return GST_FLOW_FLUSHING;
+  GstFlowReturn flow = write_line (writer, line, error);
+  gst_deim_output_end (writer->output, writer);
   return flow;
 }

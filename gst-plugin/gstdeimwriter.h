@@ -3,7 +3,10 @@
  * gstdeimwriter.h - lines of text to a file, a pipe or the standard output.
  *
  * Each line is given to the system at once and not kept. Where a reader is slow, writing waits; a writer can be told to
- * wait no longer, and then finishes the line that it began before it writes the next one.
+ * wait no longer, and then the line that it began is finished before the next one is written, by whoever writes it.
+ *
+ * Lines of all writers of this process that go to the same file, pipe or terminal stay whole (gstdeimoutput.h). Those
+ * of other processes do so too up to PIPE_BUF (4096) bytes, which is what the system promises.
  *
  * Thread-safety: gst_deim_writer_set_flushing() from any thread, everything else from one at a time.
  */
@@ -18,7 +21,7 @@ typedef struct _GstDeimWriter GstDeimWriter;
 /*
  * gst_deim_writer_new:
  * @location: a path, or "-" for the standard output, which must not be closed. A named pipe must have a reader by now.
- * @append: keep what a file holds
+ * @append: keep what a file holds; it is kept too where another writer of this process has the file open
  *
  * Errors are in the domain GST_RESOURCE_ERROR.
  */

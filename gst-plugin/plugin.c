@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * plugin.c - registers the elements. Quick, and without a look at the GPU: gst-plugin-scanner runs this.
+ * plugin.c - the plugin "deim": deimdetect and deimjson. Quick, and without a look at the GPU: gst-plugin-scanner runs
+ * this.
+ *
+ * What needs libraries that these two do not need is a plugin of its own (plugin-overlay.c, plugin-mqtt.c): a system that
+ * lacks them lacks those elements only.
  */
+#include "gstdeimdebug.h"
 #include "gstdeimdetect.h"
 #include "gstdeimjson.h"
-#ifdef HAVE_MQTT
-#include "gstdeimmqtt.h"
-#endif
-#include "gstdeimoverlay.h"
 
-GST_DEBUG_CATEGORY (gst_deim_debug);
 GST_DEBUG_CATEGORY_STATIC (gst_deim_engine_debug);
 
 static void
@@ -28,18 +28,14 @@ log_of_engine (GLogLevelFlags level, const gchar *message, gpointer unused)
 static gboolean
 plugin_init (GstPlugin *plugin)
 {
-  GST_DEBUG_CATEGORY_INIT (gst_deim_debug, "deim", 0, "DEIM elements");
+  gst_deim_debug_init ();
   GST_DEBUG_CATEGORY_INIT (gst_deim_engine_debug, "deimengine", 0, "DEIM engine (libdeim)");
-  deim_set_log_func (log_of_engine, NULL);
+  deim_set_default_log_func (log_of_engine, NULL);
 
   gst_deim_frame_meta_register ();
 
   gboolean any = GST_ELEMENT_REGISTER (deimdetect, plugin);
   any |= GST_ELEMENT_REGISTER (deimjson, plugin);
-  any |= GST_ELEMENT_REGISTER (deimoverlay, plugin);
-#ifdef HAVE_MQTT
-  any |= GST_ELEMENT_REGISTER (deimmqtt, plugin);
-#endif
   return any;
 }
 

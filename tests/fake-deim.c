@@ -335,8 +335,9 @@ deim_format_from_name (const gchar *name)
   return DEIM_FORMAT_INVALID;
 }
 
+/* And no deim_set_log_func(), which is the program's. */
 void
-deim_set_log_func (DeimLogFunc func, gpointer user_data)
+deim_set_default_log_func (DeimLogFunc func, gpointer user_data)
 {
 }
 

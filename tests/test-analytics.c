@@ -15,6 +15,7 @@
 #include "fake-deim.h"
 
 GST_PLUGIN_STATIC_DECLARE (deim);
+GST_PLUGIN_STATIC_DECLARE (deimoverlay);
 
 /* of RGB_CAPS */
 #define WIDTH  64
@@ -336,6 +337,7 @@ main (int argc, char **argv)
 {
   init_element_tests (&argc, &argv);
   GST_PLUGIN_STATIC_REGISTER (deim);
+  GST_PLUGIN_STATIC_REGISTER (deimoverlay);
   model = fake_deim_write_model (5);
 
   g_test_add_func ("/analytics/modes", test_modes);

@@ -16,6 +16,7 @@
 #include "fake-deim.h"
 
 GST_PLUGIN_STATIC_DECLARE (deim);
+GST_PLUGIN_STATIC_DECLARE (deimoverlay);
 
 #define SIZE      "width=64,height=48,framerate=25/1"
 #define SYSTEM    "video/x-raw,format=NV12," SIZE
@@ -336,6 +337,7 @@ main (int argc, char **argv)
 {
   init_element_tests (&argc, &argv);
   GST_PLUGIN_STATIC_REGISTER (deim);
+  GST_PLUGIN_STATIC_REGISTER (deimoverlay);
   model = fake_deim_write_model (5);
   dmabufs = gst_dmabuf_allocator_new ();
   GST_OBJECT_FLAG_SET (dmabufs, GST_OBJECT_FLAG_MAY_BE_LEAKED); /* it goes after the leaks are counted */

@@ -11,6 +11,7 @@
 #include "fake-deim.h"
 
 GST_PLUGIN_STATIC_DECLARE (deim);
+GST_PLUGIN_STATIC_DECLARE (deimoverlay);
 
 static gchar *model; /* a fake one of 5 classes */
 
@@ -463,6 +464,7 @@ main (int argc, char **argv)
 {
   init_element_tests (&argc, &argv);
   GST_PLUGIN_STATIC_REGISTER (deim);
+  GST_PLUGIN_STATIC_REGISTER (deimoverlay);
   model = fake_deim_write_model (5);
 
   g_test_add_func ("/deimdetect/position", test_position);

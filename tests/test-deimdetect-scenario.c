@@ -13,6 +13,7 @@
 #include "fake-deim.h"
 
 GST_PLUGIN_STATIC_DECLARE (deim);
+GST_PLUGIN_STATIC_DECLARE (deimoverlay);
 
 #define FRAMES 200 /* 100 a second, 10 ms each */
 #define FRAME  (10 * GST_MSECOND)
@@ -183,6 +184,7 @@ main (int argc, char **argv)
   movie = g_build_filename (folder, "movie.mkv", NULL);
   init_element_tests (&argc, &argv);
   GST_PLUGIN_STATIC_REGISTER (deim);
+  GST_PLUGIN_STATIC_REGISTER (deimoverlay);
   model = fake_deim_write_model (5);
   make_movie ();
 

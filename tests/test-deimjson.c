@@ -187,29 +187,6 @@ test_foreign (void)
   teardown_harness (harness);
 }
 
-static void
-test_empty_results (gconstpointer data)
-{
-  gboolean wanted = data != NULL;
-  g_autofree gchar *path = path_of ("empty.jsonl");
-  GstHarness *harness = setup (path, wanted ? "add-empty-results=true" : "");
-  static const struct {
-    guint found;
-    gboolean inferred;
-  } frames[] = { { 1, TRUE }, { 0, TRUE }, { 0, FALSE }, { 0, TRUE }, { 2, TRUE } };
-  for (guint i = 0; i < G_N_ELEMENTS (frames); i++) {
-    GstBuffer *buffer = make_found (i, frames[i].found);
-    mark (buffer, i, frames[i].inferred);
-    push (harness, buffer);
-  }
-  g_autoptr (GPtrArray) lines = read_lines (path);
-  static const gint all[] = { 0, 1, 3, 4 }, found[] = { 0, 4 };
-  g_assert_cmpuint (lines->len, ==, wanted ? 4 : 2);
-  for (guint i = 0; i < lines->len; i++)
-    g_assert_cmpint (json_object_get_int_member (line (lines, i), "frame"), ==, wanted ? all[i] : found[i]);
-  teardown_harness (harness);
-}
-
 /* Memory that nothing here could map, and the caps that go with it. */
 static void
 test_any_memory (void)
@@ -566,8 +543,6 @@ main (int argc, char **argv)
 
   g_test_add_func ("/deimjson/line", test_line);
   g_test_add_func ("/deimjson/foreign", test_foreign);
-  g_test_add_data_func ("/deimjson/empty-results/left-out", NULL, test_empty_results);
-  g_test_add_data_func ("/deimjson/empty-results/added", "", test_empty_results);
   g_test_add_func ("/deimjson/any-memory", test_any_memory);
   g_test_add_func ("/deimjson/append", test_append);
   g_test_add_func ("/deimjson/wrong-places", test_wrong_places);

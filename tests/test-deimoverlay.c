@@ -9,6 +9,7 @@
 #include "overlay/draw.h"
 
 GST_PLUGIN_STATIC_DECLARE (deim);
+GST_PLUGIN_STATIC_DECLARE (deimoverlay);
 
 #define WIDTH  320
 #define HEIGHT 200
@@ -525,11 +526,29 @@ test_hold_ends (void)
   teardown_harness (harness);
 }
 
+/* More than Cairo can draw on: an error that says so, once, and the end of the stream. Without boxes nothing is drawn.
+ */
+static void
+test_too_large (void)
+{
+  static const gchar large[] = "video/x-raw,format=RGB,width=40000,height=16,framerate=25/1";
+  GstHarness *harness = setup_harness ("deimoverlay", large);
+  gst_buffer_unref (draw (harness, make_frame (large, 0)));
+  for (guint i = 1; i < 3; i++) {
+    GstBuffer *buffer = make_frame (large, i);
+    add_foreign_region (buffer, "train", 10, 2, 30000, 12);
+    g_assert_cmpint (gst_harness_push (harness, buffer), ==, GST_FLOW_ERROR);
+  }
+  assert_one_error (harness, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT, "40000x16");
+  teardown_harness (harness);
+}
+
 int
 main (int argc, char **argv)
 {
   init_element_tests (&argc, &argv);
   GST_PLUGIN_STATIC_REGISTER (deim);
+  GST_PLUGIN_STATIC_REGISTER (deimoverlay);
 
   g_test_add_func ("/deimoverlay/border", test_border);
   g_test_add_func ("/deimoverlay/tracks", test_tracks);
@@ -543,6 +562,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimoverlay/cropped", test_cropped);
   g_test_add_func ("/deimoverlay/downstream-blends", test_downstream_blends);
   g_test_add_func ("/deimoverlay/caps-change", test_caps_change);
+  g_test_add_func ("/deimoverlay/too-large", test_too_large);
   g_test_add_func ("/deimoverlay/hold", test_hold);
   g_test_add_func ("/deimoverlay/hold-by-source", test_hold_by_source);
   g_test_add_func ("/deimoverlay/hold-ends", test_hold_ends);

@@ -87,7 +87,7 @@ test_registration (void)
   g_assert_cmpstr (gst_plugin_get_origin (plugin), ==, "gst-deim");
   gst_object_unref (plugin);
   gdouble taken = (gdouble) (g_get_monotonic_time () - start) / 1000;
-  static const gchar *const names[] = { "deimdetect", "deimjson", "deimoverlay" };
+  static const gchar *const names[] = { "deimdetect", "deimjson" };
   for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
     g_autoptr (GstElement) element = gst_element_factory_make (names[i], NULL);
     g_assert_nonnull (element);
@@ -98,6 +98,38 @@ test_registration (void)
   g_print ("# loading and registering the plugin took %.1f ms\n", taken);
   g_assert_true (is_mapped ("libdeim.so"));
   g_assert_false (is_mapped ("libvulkan.so")); /* and so there is no VkInstance */
+  /* A system without them has deimdetect all the same. */
+  static const gchar *const foreign[] = { "libmosquitto", "libcairo", "libpango" };
+  for (guint i = 0; i < G_N_ELEMENTS (foreign); i++)
+    if (is_mapped (foreign[i]))
+      g_error ("the plugin of deimdetect has loaded %s", foreign[i]);
+}
+
+/* Every plugin loads without the others, and none needs the engine but deimdetect's. Then the others join it: no type
+ * is registered twice. */
+static void
+test_plugins (void)
+{
+  static const gchar *const names[] = { "deimoverlay", "deimmqtt", "deim" };
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autofree gchar *file = g_strdup_printf ("libgst%s.so", names[i]);
+    g_autofree gchar *path = g_build_filename (g_getenv ("GST_PLUGIN_PATH"), file, NULL);
+    g_autoptr (GError) error = NULL;
+    if (!g_file_test (path, G_FILE_TEST_EXISTS))
+      continue; /* built without the MQTT library */
+    g_assert_false (is_mapped ("libdeim.so"));
+    GstPlugin *plugin = gst_plugin_load_file (path, &error);
+    g_assert_no_error (error);
+    g_assert_cmpstr (gst_plugin_get_name (plugin), ==, names[i]);
+    gst_object_unref (plugin);
+  }
+  g_assert_true (is_mapped ("libdeim.so"));
+  static const gchar *const elements[] = { "deimdetect", "deimjson", "deimoverlay", "deimmqtt" };
+  for (guint i = 0; i < G_N_ELEMENTS (elements); i++) {
+    GstElement *element = gst_element_factory_make (elements[i], NULL);
+    g_assert_true (element || i == 3);
+    gst_clear_object (&element);
+  }
 }
 
 /* Registers without a loader, and says at start what to install. */
@@ -276,6 +308,7 @@ main (int argc, char **argv)
   init_element_tests (&argc, &argv);
 
   add ("/element-errors/registration", test_registration);
+  add ("/element-errors/plugins", test_plugins);
   add ("/element-errors/no-loader", test_no_loader);
   add ("/element-errors/no-driver", test_no_driver);
   add ("/element-errors/no-such-device", test_no_such_device);
