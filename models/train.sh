@@ -22,6 +22,8 @@ synth ()
 synth "$1/data/train" 8000 1
 synth "$1/data/val" 200 2
 
-"$deim" train --resume --data "$1/data" --model deimv2_atto:queries=60 --output "$1/run" \
+"$deim" train --resume --data "$1/data" --model deimv2_atto:queries=60 --output "$1/small" \
   --input 192x192 --epochs 4 --batch 4 --lr 2e-3 --lr-end 0.05 --denoising 40 --light --seed 1
+"$deim" train --resume --data "$1/data" --model "$1/small/best.safetensors" --output "$1/run" \
+  --input 256x256 --epochs 8 --batch 4 --lr 2e-3 --lr-end 0.02 --denoising 40 --light --seed 5
 "$deim" convert "$1/run/best.safetensors" --half "$1/default.safetensors"
