@@ -5,28 +5,11 @@
  */
 #include <glib/gstdio.h>
 
-#include "element-helpers.h"
-#include "fake-deim.h"
+#include "fake-harness.h"
 
 GST_PLUGIN_STATIC_DECLARE (deim);
 
 static gchar *model; /* a fake one of 5 classes */
-
-/* Behind a live source of latency zero. */
-static GstHarness *
-setup (const gchar *properties, const gchar *caps)
-{
-  fake_deim_reset ();
-  g_autofree gchar *launch = g_strdup_printf ("deimdetect model=%s %s", model, properties);
-  return setup_live_harness (launch, caps, 0);
-}
-
-static void
-teardown (GstHarness *harness)
-{
-  teardown_harness (harness);
-  g_assert_cmpuint (fake_deim_get_counts ().live, ==, 0);
-}
 
 static GstClockTime
 query_latency (GstHarness *harness, gboolean *live, GstClockTime *max)
@@ -52,7 +35,7 @@ count_messages (GstHarness *harness, GstMessageType type)
 static void
 test_latency (void)
 {
-  GstHarness *harness = setup ("in-flight=3", RGB_CAPS);
+  GstHarness *harness = fake_harness_setup_live (model, "in-flight=3", RGB_CAPS);
   gboolean live;
   GstClockTime max;
   gst_harness_set_upstream_latency (harness, 7 * GST_MSECOND);
@@ -66,7 +49,7 @@ test_latency (void)
   g_assert_cmpuint (count_messages (harness, GST_MESSAGE_LATENCY), ==, 1);
   g_assert_cmpuint (query_latency (harness, &live, &max), ==, 37 * GST_MSECOND);
   g_assert_cmpuint (get_stat (harness->element, "latency"), ==, 30 * GST_MSECOND);
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 /* Upstream that can hold frames for a while (max) can hold them for longer with this element behind it. */
@@ -83,13 +66,13 @@ answer_bounded (GstPad *pad, GstPadProbeInfo *info, gpointer unused)
 static void
 test_latency_bounds (void)
 {
-  GstHarness *harness = setup ("in-flight=2", RGB_CAPS);
+  GstHarness *harness = fake_harness_setup_live (model, "in-flight=2", RGB_CAPS);
   gst_pad_add_probe (harness->srcpad, GST_PAD_PROBE_TYPE_QUERY_UPSTREAM, answer_bounded, NULL, NULL);
   gboolean live;
   GstClockTime max;
   g_assert_cmpuint (query_latency (harness, &live, &max), ==, 90 * GST_MSECOND);
   g_assert_cmpuint (max, ==, 180 * GST_MSECOND);
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 /* What the device takes, and the wait for the next frame; said again when it gets slower, but not for every drift. */
@@ -97,7 +80,7 @@ static void
 test_latency_of_slow_device (void)
 {
   static const gchar caps[] = "video/x-raw,format=RGB,width=64,height=48,framerate=100/1";
-  GstHarness *harness = setup ("in-flight=1 qos=false", caps);
+  GstHarness *harness = fake_harness_setup_live (model, "in-flight=1 qos=false", caps);
   gboolean live;
   GstClockTime max;
   g_assert_cmpuint (query_latency (harness, &live, &max), ==, 10 * GST_MSECOND);
@@ -125,7 +108,7 @@ test_latency_of_slow_device (void)
     push_frames (harness, caps, i, 1);
   g_assert_cmpuint (query_latency (harness, &live, &max), <=, 100 * GST_MSECOND);
   g_assert_cmpuint (count_messages (harness, GST_MESSAGE_LATENCY), <=, 5);
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 /* An inference that is over long before the next frame looks takes what it takes. */
@@ -133,7 +116,7 @@ static void
 test_latency_of_slow_stream (void)
 {
   static const gchar caps[] = "video/x-raw,format=RGB,width=64,height=48,framerate=4/1";
-  GstHarness *harness = setup ("in-flight=2", caps);
+  GstHarness *harness = fake_harness_setup_live (model, "in-flight=2", caps);
   fake_deim_set_delay (20);
   for (guint i = 0; i < 6; i++) {
     push_frames (harness, caps, i, 1);
@@ -144,14 +127,14 @@ test_latency_of_slow_stream (void)
   gboolean live;
   GstClockTime max;
   g_assert_cmpuint (query_latency (harness, &live, &max), ==, 500 * GST_MSECOND);
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 /* Passing through holds nothing. Turned on while playing it leaves what was announced, turned off it says it. */
 static void
 test_latency_of_pass_through (void)
 {
-  GstHarness *harness = setup ("in-flight=2 pass-through=true", RGB_CAPS);
+  GstHarness *harness = fake_harness_setup_live (model, "in-flight=2 pass-through=true", RGB_CAPS);
   gboolean live;
   GstClockTime max;
   g_assert_cmpuint (query_latency (harness, &live, &max), ==, 0);
@@ -166,7 +149,7 @@ test_latency_of_pass_through (void)
   push_frames (harness, RGB_CAPS, 2, 1);
   g_assert_cmpuint (count_messages (harness, GST_MESSAGE_LATENCY), ==, 0);
   g_assert_cmpuint (query_latency (harness, &live, &max), ==, 80 * GST_MSECOND);
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 /* Behind a file the device's speed is nobody's latency. */
@@ -182,7 +165,7 @@ test_latency_of_file (void)
   GstClockTime max;
   g_assert_cmpuint (query_latency (harness, &live, &max), ==, 80 * GST_MSECOND);
   g_assert_false (live);
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 /* ------------------------------------------------------------------ tracer */

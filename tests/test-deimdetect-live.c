@@ -6,39 +6,20 @@
  */
 #include <glib/gstdio.h>
 
-#include "element-helpers.h"
-#include "fake-deim.h"
+#include "fake-harness.h"
 
 GST_PLUGIN_STATIC_DECLARE (deim);
 
 static gchar *model; /* a fake one of 5 classes */
 
-#define QUICK_CAPS "video/x-raw,format=RGB,width=64,height=48,framerate=200/1"
-
 /* Microseconds for which a thread that could go on waits for the processor, where others compute; where none do it is
  * less than one of them. */
 #define BUSY 150000
 
-/* Behind a live source of latency zero. */
-static GstHarness *
-setup (const gchar *properties, const gchar *caps)
-{
-  fake_deim_reset ();
-  g_autofree gchar *launch = g_strdup_printf ("deimdetect model=%s %s", model, properties);
-  return setup_live_harness (launch, caps, 0);
-}
-
-static void
-teardown (GstHarness *harness)
-{
-  teardown_harness (harness);
-  g_assert_cmpuint (fake_deim_get_counts ().live, ==, 0);
-}
-
 static void
 test_qos (void)
 {
-  GstHarness *harness = setup ("in-flight=1", RGB_CAPS);
+  GstHarness *harness = fake_harness_setup_live (model, "in-flight=1", RGB_CAPS);
   push_frames (harness, RGB_CAPS, 0, 2);
   /* Frame 1, at 40 ms, came 20 ms too late: nothing up to 80 ms can be in time. */
   gst_harness_push_upstream_event (harness,
@@ -69,7 +50,7 @@ test_qos (void)
   push_frames (harness, RGB_CAPS, 4, 1);
   g_autoptr (GstBuffer) buffer = pull_frame (harness, 4);
   g_assert_true (was_inferred (buffer));
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 /* The source stalls behind a slow inference: the frames are let out all the same, and one that comes meanwhile does not
@@ -77,7 +58,7 @@ test_qos (void)
 static void
 test_stall (void)
 {
-  GstHarness *harness = setup ("in-flight=2", QUICK_CAPS);
+  GstHarness *harness = fake_harness_setup_live (model, "in-flight=2", QUICK_CAPS);
   fake_deim_set_gate (FALSE);
   push_frames (harness, QUICK_CAPS, 0, 3);
   g_usleep (60000); /* longer than the announced latency: they are looked for, every 5 ms */
@@ -94,7 +75,7 @@ test_stall (void)
   const gint64 frame = 5000;
   g_assert_cmpint (pushed - before, <, frame + BUSY);
   g_assert_cmpint (out - pushed, <, 4 * frame + (gint64) get_stat (harness->element, "latency") / 1000 + BUSY);
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 /* The same of a frame that is not inferred: the only one after a flush, while the device is busy with what was thrown
@@ -102,7 +83,7 @@ test_stall (void)
 static void
 test_stall_skipped (void)
 {
-  GstHarness *harness = setup ("in-flight=2", QUICK_CAPS);
+  GstHarness *harness = fake_harness_setup_live (model, "in-flight=2", QUICK_CAPS);
   fake_deim_set_gate (FALSE);
   push_frames (harness, QUICK_CAPS, 0, 3);
   gst_harness_push_event (harness, gst_event_new_flush_start ());
@@ -118,7 +99,7 @@ test_stall_skipped (void)
   g_assert_cmpuint (gst_harness_buffers_received (harness), ==, before + 1);
   g_assert_cmpuint (get_stat (harness->element, "skipped-overload"), ==, 1);
   fake_deim_set_gate (TRUE);
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 int

@@ -5,30 +5,11 @@
  */
 #include <glib/gstdio.h>
 
-#include "element-helpers.h"
-#include "fake-deim.h"
+#include "fake-harness.h"
 
 GST_PLUGIN_STATIC_DECLARE (deim);
 
 static gchar *model; /* a fake one of 5 classes */
-
-#define QUICK_CAPS "video/x-raw,format=RGB,width=64,height=48,framerate=200/1"
-
-/* Behind a live source of latency zero. */
-static GstHarness *
-setup (const gchar *properties, const gchar *caps)
-{
-  fake_deim_reset ();
-  g_autofree gchar *launch = g_strdup_printf ("deimdetect model=%s %s", model, properties);
-  return setup_live_harness (launch, caps, 0);
-}
-
-static void
-teardown (GstHarness *harness)
-{
-  teardown_harness (harness);
-  g_assert_cmpuint (fake_deim_get_counts ().live, ==, 0);
-}
 
 /* Frames first .. first + count - 1, @pace_ms apart, as a source gives them that nobody can slow down. Returns the
  * longest time in milliseconds for which a push kept it. */
@@ -133,7 +114,7 @@ test_live_overload (gconstpointer in_flight)
 {
   enum { FRAMES = OVERLOAD_FRAMES, PACE = 5, DELAY = 300 };
   g_autofree gchar *properties = g_strdup_printf ("in-flight=%d", GPOINTER_TO_INT (in_flight));
-  GstHarness *harness = setup (properties, QUICK_CAPS);
+  GstHarness *harness = fake_harness_setup_live (model, properties, QUICK_CAPS);
   Leaving leaving = { 0 };
   g_autoptr (GstPad) in = gst_element_get_static_pad (harness->element, "sink");
   g_autoptr (GstPad) out = gst_element_get_static_pad (harness->element, "src");
@@ -165,7 +146,7 @@ test_live_overload (gconstpointer in_flight)
   g_assert_cmpuint (told.warnings, ==, 0);
   for (guint i = 0; i < FRAMES; i++)
     gst_buffer_unref (pull_frame (harness, i));
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 /* Counts the frames that leave, and finds that each event has as many before it as it says. */
@@ -190,7 +171,7 @@ static void
 test_events_in_overload (void)
 {
   enum { FRAMES = 24, EVERY = 4, DELAY = 1500 };
-  GstHarness *harness = setup ("in-flight=2", QUICK_CAPS);
+  GstHarness *harness = fake_harness_setup_live (model, "in-flight=2", QUICK_CAPS);
   guint left[2] = { 0 };
   g_autoptr (GstPad) pad = gst_element_get_static_pad (harness->element, "src");
   gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, check_place, left, NULL);
@@ -210,14 +191,14 @@ test_events_in_overload (void)
   gst_harness_push_event (harness, gst_event_new_eos ());
   g_assert_cmpuint (left[0], ==, FRAMES);
   g_assert_cmpuint (left[1], ==, FRAMES / EVERY);
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 /* A tag that a flush throws out of the ring sticks all the same; other events are gone. */
 static void
 test_events_flushed (void)
 {
-  GstHarness *harness = setup ("in-flight=2", QUICK_CAPS);
+  GstHarness *harness = fake_harness_setup_live (model, "in-flight=2", QUICK_CAPS);
   guint left[2] = { 0 }, bitrate = 0;
   g_autoptr (GstPad) pad = gst_element_get_static_pad (harness->element, "src");
   gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, check_place, left, NULL);
@@ -234,14 +215,14 @@ test_events_flushed (void)
   g_assert_true (gst_tag_list_get_uint (tags, GST_TAG_BITRATE, &bitrate));
   g_assert_cmpuint (bitrate, ==, 1234);
   g_assert_cmpuint (left[1], ==, 0);
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 /* And the way back, when the device is quick again. */
 static void
 test_overload_ends (void)
 {
-  GstHarness *harness = setup ("in-flight=1", RGB_CAPS);
+  GstHarness *harness = fake_harness_setup_live (model, "in-flight=1", RGB_CAPS);
   fake_deim_set_delay (150);
   push_paced (harness, RGB_CAPS, 0, 10, 40);
   guint64 skipped = get_stat (harness->element, "skipped-overload");
@@ -254,7 +235,7 @@ test_overload_ends (void)
   /* Every frame leaves within its own call again. */
   push_frames (harness, RGB_CAPS, 30, 1);
   g_assert_cmpuint (gst_harness_buffers_received (harness), ==, 31);
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 /* An inference that takes longer than frames can wait is given up; the source is not held up by it, and the
@@ -264,7 +245,7 @@ test_hopeless (void)
 {
   /* 512 MiB hold 32 of these. */
   static const gchar caps[] = "video/x-raw,format=RGBA,width=2160,height=2160,framerate=100/1";
-  GstHarness *harness = setup ("in-flight=2", caps);
+  GstHarness *harness = fake_harness_setup_live (model, "in-flight=2", caps);
   g_autoptr (GstCaps) parsed = gst_caps_from_string (caps);
   GstVideoInfo info;
   gst_video_info_from_caps (&info, parsed);
@@ -287,7 +268,7 @@ test_hopeless (void)
   Told told = read_bus (harness);
   g_assert_cmpuint (told.messages, ==, skipped);
   g_assert_cmpuint (told.warnings, ==, 1);
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 /* A camera of six buffers: however many frames wait, it finds a free one for the next, and all come out as they were.
@@ -296,7 +277,7 @@ static void
 test_small_pool (gconstpointer shallow)
 {
   enum { FRAMES = 40, SIZE = 64 * 48 * 3 };
-  GstHarness *harness = setup ("in-flight=2", QUICK_CAPS);
+  GstHarness *harness = fake_harness_setup_live (model, "in-flight=2", QUICK_CAPS);
   g_autoptr (GstCaps) caps = gst_caps_from_string (QUICK_CAPS);
   GstBufferPool *pool = gst_buffer_pool_new ();
   GstStructure *config = gst_buffer_pool_get_config (pool);
@@ -335,7 +316,7 @@ test_small_pool (gconstpointer shallow)
   g_assert_cmpuint (get_stat (harness->element, "inferred"), >=, 2);
   gst_buffer_pool_set_active (pool, FALSE);
   gst_object_unref (pool);
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 /* ------------------------------------------------------------- late frames */
@@ -347,7 +328,7 @@ test_small_pool (gconstpointer shallow)
 static GstHarness *
 setup_slow (guint *number)
 {
-  GstHarness *harness = setup ("in-flight=1", SLOW_CAPS);
+  GstHarness *harness = fake_harness_setup_live (model, "in-flight=1", SLOW_CAPS);
   push_frames (harness, SLOW_CAPS, 0, 1); /* not counted */
   fake_deim_set_delay (600);
   push_frames (harness, SLOW_CAPS, 1, 1);
@@ -414,7 +395,7 @@ test_late_in_overload (void)
   g_assert_cmpuint (count_leaving (harness, &number, TRUE, 2 * GST_SECOND), ==, 0);
   g_assert_cmpuint (count_leaving (harness, &number, TRUE, 30 * GST_SECOND), ==, 2);
   wait_until_empty (harness);
-  teardown (harness);
+  fake_harness_teardown (harness);
 }
 
 int
