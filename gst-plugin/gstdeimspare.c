@@ -21,7 +21,7 @@ get_share (GstDeimDetect *self, GstBufferPool *pool)
   return most > 0 ? MIN (self->slots, most / 2) : G_MAXUINT;
 }
 
-/* The pool that waits for @buffer to be free: a copy of its own buffers without their memory holds them. */
+/* The pool that gets the memory of @buffer back: where it is another buffer around the same memory, its parent's. */
 static GstBufferPool *
 pool_of (GstBuffer *buffer)
 {

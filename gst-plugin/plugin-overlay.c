@@ -11,5 +11,5 @@ plugin_init (GstPlugin *plugin)
 }
 
 #define PACKAGE "gst-deim"
-GST_PLUGIN_DEFINE (GST_VERSION_MAJOR, GST_VERSION_MINOR, deimoverlay, "Drawing of detected objects", plugin_init, DEIM_VERSION, "LGPL", "gst-deim",
-                   "gst-deim")
+GST_PLUGIN_DEFINE (GST_VERSION_MAJOR, GST_VERSION_MINOR, deimoverlay, "Drawing of detected objects", plugin_init,
+                   DEIM_VERSION, "LGPL", "gst-deim", "gst-deim")

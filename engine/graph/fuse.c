@@ -41,9 +41,7 @@ fuse_addend (DeimRewrite *rewrite, DeimNode *conv)
 {
   DeimConvAttrs *attrs = &conv->attrs.conv;
   DeimNode *add = conv->in[0]->producer;
-  gboolean pointwise = conv->in[1]->shape.h == 1 && attrs->groups == 1 && attrs->stride == 1 &&
-                       attrs->pad_top + attrs->pad_left + attrs->pad_bottom + attrs->pad_right == 0;
-  if (!pointwise || attrs->addend_rows > 0 || !deim_node_is (add, "add") ||
+  if (!deim_conv_is_pointwise (conv) || attrs->groups > 1 || attrs->addend_rows > 0 || !deim_node_is (add, "add") ||
       deim_rewrite_only_reader (rewrite, add->out[0]) != conv)
     return FALSE;
   DeimShape a = add->in[0]->shape, b = add->in[1]->shape;

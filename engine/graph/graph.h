@@ -172,6 +172,14 @@ struct _DeimNode {
   guint id;
 };
 
+/* Whether the convolution @conv is 1x1, without stride and padding: each position is computed from itself. */
+static inline gboolean
+deim_conv_is_pointwise (const DeimNode *conv)
+{
+  const DeimConvAttrs *a = &conv->attrs.conv;
+  return conv->in[1]->shape.h == 1 && a->stride == 1 && a->pad_top + a->pad_left + a->pad_bottom + a->pad_right == 0;
+}
+
 /* ------------------------------------------------------------------ graph */
 
 /*

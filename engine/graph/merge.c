@@ -24,12 +24,6 @@ is_candidate (const DeimNode *node)
   return deim_node_is (node, "conv2d") && node->attrs.conv.groups == 1 && !e->residual_before && !e->residual_after;
 }
 
-static DeimTensor *
-get_addend (const DeimNode *conv)
-{
-  return conv->n_in > 4 ? conv->in[4] : NULL;
-}
-
 /* Whether what @a and then @b add to their input can be said of both: the same, or the first alone adds something, to
  * channels that fill whole panels of any kernel (conv2d-tile.c). */
 static gboolean
@@ -38,7 +32,7 @@ addends_suit (const DeimNode *a, const DeimNode *b)
   gint rows_a = a->attrs.conv.addend_rows, rows_b = b->attrs.conv.addend_rows;
   if (rows_b == 0)
     return rows_a % WIDEST_PANEL == 0;
-  return get_addend (a) == get_addend (b) && rows_a == a->out[0]->shape.c && rows_b == b->out[0]->shape.c;
+  return rows_a == a->out[0]->shape.c && rows_b == b->out[0]->shape.c && a->in[4] == b->in[4];
 }
 
 /* Two candidates that differ in nothing but their weights. */

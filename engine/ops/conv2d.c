@@ -153,7 +153,7 @@ conv2d_channels (const DeimNode *node, DeimChannelSolver *solver)
     deim_channels_same (solver, node->in[0], node->out[0]);
   if (node->n_in > 3 && node->in[3])
     deim_channels_same (solver, node->in[3], node->out[0]);
-  if (node->n_in > 4 && node->in[4])
+  if (node->attrs.conv.addend_rows > 0)
     deim_channels_same (solver, node->in[4], node->in[0]);
 }
 
@@ -232,20 +232,19 @@ DeimConvWork
 deim_conv2d_work (const DeimNode *node)
 {
   const DeimConvAttrs *a = &node->attrs.conv;
-  gint kernel = node->in[1]->shape.h, pads = a->pad_top + a->pad_left + a->pad_bottom + a->pad_right;
   return (DeimConvWork){
     .x = node->in[0],
     .y = node->out[0],
     .residual = node->n_in > 3 && node->in[3] ? node->in[3] : node->in[0],
-    .addend = node->n_in > 4 && node->in[4] ? node->in[4] : node->in[0],
+    .addend = a->addend_rows > 0 ? node->in[4] : node->in[0],
     .addend_rows = a->addend_rows,
     .weight = node->in[1],
     .bias = node->in[2],
-    .kernel = kernel,
+    .kernel = node->in[1]->shape.h,
     .stride = a->stride,
     .pad_top = a->pad_top,
     .pad_left = a->pad_left,
-    .pointwise = kernel == 1 && a->stride == 1 && pads == 0,
+    .pointwise = deim_conv_is_pointwise (node),
     .epilogue = a->epilogue,
     .flop = conv2d_flop (node),
   };
