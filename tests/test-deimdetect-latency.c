@@ -261,10 +261,25 @@ trace_pipeline (guint in_flight, guint delay, gint *announced, gint *median)
                   g_array_index (traced, gint, traced->len - 1));
 }
 
+/* The latency tracer of GStreamer 1.26.0 to 1.26.4 takes a pad's lock that its caller holds: every pipeline hangs with
+ * it
+ * ("GST_TRACERS=latency gst-launch-1.0 videotestsrc ! fakesink"; mended by GStreamer's merge request 9254). */
+static gboolean
+tracer_hangs (void)
+{
+  guint major, minor, micro, nano;
+  gst_version (&major, &minor, &micro, &nano);
+  return major == 1 && minor == 26 && micro < 5;
+}
+
 /* What the element announces is what GStreamer's own tracer measures. Runs last: the tracer stays. */
 static void
 test_tracer (void)
 {
+  if (tracer_hangs ()) {
+    g_test_skip ("the latency tracer of this GStreamer hangs in every pipeline; 1.26.5 mends it");
+    return;
+  }
   gint announced, median;
   traced = g_array_new (FALSE, FALSE, sizeof (gint));
   begin_foreign_leaks ();
