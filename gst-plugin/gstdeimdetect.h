@@ -123,7 +123,8 @@ struct _GstDeimDetect {
   guint idle; /* frames in a row that found all slots free, while overloaded */
   guint cold; /* so many inferences compile shaders, or wait for one that does */
   gboolean gave_up;
-  gint64 active; /* when the last chain call ended */
+  gint64 came;   /* when the last chain call began, */
+  gint64 active; /* and when it ended */
   guint left;    /* frames that left since the last one came, in overload */
   gboolean region_warned;
   GstFlowReturn flow; /* OK or ERROR: met by the engine, or outside of the chain function; until a flush or a restart */
@@ -199,8 +200,9 @@ void gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds);
 gboolean gst_deim_timing_is_late (GstDeimDetect *self, const GstDeimPending *frame);
 /* Says on the bus that @frame is not inferred. */
 void gst_deim_timing_post_qos (GstDeimDetect *self, const GstDeimPending *frame);
-/* Whether @frame, whose result is there, came so late that a sink wants it by now, and may leave before the latency is
- * over: not sooner than an inference takes, so that what is late for good leaves as evenly as what is not. */
+/* Whether @frame, whose result is there, came so late that a sink wants it by the time of this chain call, and may
+ * leave before the latency is over: not sooner than an inference takes, so that what is late for good leaves as evenly
+ * as what is not. */
 gboolean gst_deim_timing_is_overdue (GstDeimDetect *self, const GstDeimPending *frame);
 /* When @frame has to leave, in monotonic time. */
 gint64 gst_deim_timing_deadline (GstDeimDetect *self, const GstDeimPending *frame);

@@ -140,11 +140,13 @@ push_oldest (GstDeimDetect *self)
   return flow;
 }
 
-/* Whether a frame whose result is there has to stay: in overload, until the chain call before its latency is over. */
+/* Whether a frame whose result is there has to stay: in overload, until the chain call before its latency is over. That
+ * goes by when this call began: the sink may hold the thread for as long as a frame for each that leaves, and were that
+ * counted, another would leave, and be waited for, in every call, and those that come would pile up upstream. */
 static gboolean
 is_early (GstDeimDetect *self, const GstDeimPending *frame)
 {
-  gint64 next = g_get_monotonic_time () + (gint64) (self->duration / GST_USECOND);
+  gint64 next = self->came + (gint64) (self->duration / GST_USECOND);
   return self->overloaded && next < gst_deim_timing_deadline (self, frame) && !gst_deim_timing_is_overdue (self, frame);
 }
 
@@ -366,6 +368,7 @@ GstFlowReturn
 gst_deim_flow_enter (GstDeimDetect *self, GstBuffer *buffer)
 {
   follow_settings (self);
+  self->came = g_get_monotonic_time ();
   self->left = 0;
   GstFlowReturn flow = prepare (self);
   if (flow != GST_FLOW_OK) {

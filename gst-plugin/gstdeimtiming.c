@@ -99,14 +99,15 @@ gst_deim_timing_is_overdue (GstDeimDetect *self, const GstDeimPending *frame)
   if (!GST_CLOCK_TIME_IS_VALID (latency))
     latency = self->upstream_latency + self->latency;
   GST_OBJECT_UNLOCK (self);
-  GstClockTime age = (GstClockTime) (g_get_monotonic_time () - frame->entered) * GST_USECOND;
+  GstClockTime age = (GstClockTime) MAX (self->came - frame->entered, 0) * GST_USECOND;
+  GstClockTime passed = (GstClockTime) (g_get_monotonic_time () - self->came) * GST_USECOND; /* held by the sink */
   GstClockTime now = gst_element_get_current_running_time (GST_ELEMENT (self));
   if (slowest == 0 || age < slowest + duration || !GST_CLOCK_TIME_IS_VALID (now) ||
       !GST_CLOCK_TIME_IS_VALID (frame->running))
     return FALSE;
   /* The next chain call may be a frame away, and then it is too late. The sink holds this thread until the frame's time
    * meanwhile; in the quarter that is left, those that wait upstream come in. */
-  return now + duration - duration / 4 >= frame->running + latency;
+  return now + duration - duration / 4 >= frame->running + latency + passed;
 }
 
 /* ------------------------------------------------------------------- linger */
