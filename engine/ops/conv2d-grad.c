@@ -226,6 +226,7 @@ grad_input_dispatch (const DeimNode *node, DeimDispatchList *list, GError **erro
   DeimConvWork work = { .x = dy,
                         .y = dx,
                         .residual = dy,
+                        .addend = dy,
                         .weight = weight,
                         .transposed = TRUE,
                         .kernel = k,

@@ -8,7 +8,7 @@
 typedef struct {
   DeimTensor *x, *y;
   DeimTensor *residual;      /* x, to have something to bind, where there is none */
-  DeimTensor *addend;        /* likewise; n may be 1 */
+  DeimTensor *addend;        /* x likewise; n may be 1 */
   gint addend_rows;          /* channels of y that are made of x + addend: none, the first ones or all */
   DeimTensor *weight, *bias; /* bias: or NULL */
   gboolean transposed;       /* rows of the weight are channels of x, its taps in reverse order (plain weights only) */
