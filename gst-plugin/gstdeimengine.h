@@ -6,9 +6,8 @@
  * settings of the network are the same have one DeimEngine, which computes the frames of all of them. All of it goes
  * away with the last element that uses it.
  *
- * Thread-safety: safe. Models are loaded and released one at a time in a process, and so are devices opened and closed, and
- * networks made and unmade: an element that starts or stops meanwhile waits, though its model be another one. Streams that
- * are running do not.
+ * Thread-safety: safe. An element that starts waits for another one only where both want the same model, device or
+ * engine and that is being made or unmade at the moment. Streams that are running wait for neither.
  */
 #pragma once
 

@@ -3,8 +3,8 @@
  * plugin.c - the plugin "deim": deimdetect and deimjson. Quick, and without a look at the GPU: gst-plugin-scanner runs
  * this.
  *
- * What needs libraries that these two do not need is a plugin of its own (plugin-overlay.c, plugin-mqtt.c): a system that
- * lacks them lacks those elements only.
+ * What needs libraries that these two do not need is a plugin of its own (plugin-overlay.c, plugin-mqtt.c): a system
+ * that lacks them lacks those elements only.
  */
 #include "gstdeimdebug.h"
 #include "gstdeimdetect.h"

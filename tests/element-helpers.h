@@ -8,8 +8,8 @@
 
 #define RGB_CAPS "video/x-raw,format=RGB,width=64,height=48,framerate=25/1"
 
-/* gst_init() and g_test_init(), with a registry in the build folder instead of the user's ($GST_REGISTRY overrules), and
- * with GStreamer's leaks tracer. */
+/* gst_init() and g_test_init(), with a registry in the build folder instead of the user's ($GST_REGISTRY overrules),
+ * and with GStreamer's leaks tracer. */
 void init_element_tests (int *argc, char ***argv);
 /* g_test_run(), which fails when an object of GStreamer's is left over in the end. */
 int run_element_tests (void);

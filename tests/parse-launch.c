@@ -13,8 +13,7 @@ main (int argc, char **argv)
 {
   g_autoptr (GError) error = NULL;
   gst_init (&argc, &argv);
-  GstElement *pipeline =
-      gst_parse_launchv_full ((const gchar **) argv + 1, NULL, GST_PARSE_FLAG_FATAL_ERRORS, &error);
+  GstElement *pipeline = gst_parse_launchv_full ((const gchar **) argv + 1, NULL, GST_PARSE_FLAG_FATAL_ERRORS, &error);
   gst_clear_object (&pipeline);
   if (error)
     fprintf (stderr, "parse-launch: %s\n", error->message);

@@ -22,9 +22,9 @@ typedef struct {
   gboolean storage_16bit, float16, cooperative_matrix;
   gboolean dma_buf;        /* has the extensions that import DMABuf memory */
   gboolean dma_buf_buffer; /* and can import it for buffers */
-  gboolean memory_model; /* Vulkan memory model, which cooperative matrices are written against */
-  gboolean mixed_dot;    /* accelerated dot product of mixed signedness: on AMD, RDNA3 and later */
-  gboolean compute;      /* has a queue family for compute */
+  gboolean memory_model;   /* Vulkan memory model, which cooperative matrices are written against */
+  gboolean mixed_dot;      /* accelerated dot product of mixed signedness: on AMD, RDNA3 and later */
+  gboolean compute;        /* has a queue family for compute */
   guint max_workgroup_invocations, max_workgroup_size_x, max_shared_bytes, max_push_bytes;
   guint64 max_storage_range, max_texel_elements;
   guint binding_alignment;     /* max of storage and texel buffer offset alignments, at least 16 */

@@ -40,8 +40,8 @@ typedef struct VkCooperativeMatrixPropertiesKHR {
   VkBool32 saturatingAccumulation;
   VkScopeKHR scope;
 } VkCooperativeMatrixPropertiesKHR;
-typedef VkResult (VKAPI_PTR *PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR) (VkPhysicalDevice, guint32 *,
-                                                                                    VkCooperativeMatrixPropertiesKHR *);
+typedef VkResult (VKAPI_PTR *PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR) (
+    VkPhysicalDevice, guint32 *, VkCooperativeMatrixPropertiesKHR *);
 #endif
 
 /* Functions that are used, by the level they are fetched at. */
