@@ -307,6 +307,12 @@ gst_deim_mqtt_link_new (const GstDeimMqttLinkOptions *options, GstDeimMqttArrive
     set_error (error, GST_RESOURCE_ERROR_SETTINGS, "no broker is named", "set host");
     return NULL;
   }
+  if (options->qos == 2 && !is_set (options->client_id)) {
+    set_error (error, GST_RESOURCE_ERROR_SETTINGS,
+               "mqtt-qos=2 needs a client-id, by which the broker knows after a cut what it has already",
+               "set client-id, or use mqtt-qos=1");
+    return NULL;
+  }
   GstDeimMqttLink *link = g_new0 (GstDeimMqttLink, 1);
   copy_options (&link->options, options);
   link->tls = options->tls || is_set (options->ca_file);

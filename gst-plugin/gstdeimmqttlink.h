@@ -26,7 +26,7 @@ typedef struct {
   gboolean tls;                /* @ca_file implies it */
   gchar *ca_file;              /* NULL or "": the certificates of the system */
   gchar *cert_file, *key_file; /* NULL or "": none */
-  guint qos;                   /* 0 .. 2 */
+  guint qos;                   /* 0 .. 2; 2 needs a client_id */
   gboolean retain;
 } GstDeimMqttLinkOptions;
 

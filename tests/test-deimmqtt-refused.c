@@ -136,6 +136,7 @@ test_settings (void)
     { "topic=\"\"", GST_RESOURCE_ERROR_SETTINGS, "cameras/{stream}" },
     { "topic=cameras/#", GST_RESOURCE_ERROR_SETTINGS, "leave them out" },
     { "topic=cameras/{camera}", GST_RESOURCE_ERROR_SETTINGS, "stream}" },
+    { "mqtt-qos=2", GST_RESOURCE_ERROR_SETTINGS, "set client-id" },
     { "password=x", GST_RESOURCE_ERROR_SETTINGS, "set username" },
     { "username=x password-file=/nowhere/at/all", GST_RESOURCE_ERROR_OPEN_READ, "/nowhere/at/all" },
     { "ca-file=/nowhere/at/all", GST_RESOURCE_ERROR_NOT_FOUND, "ca-file" },

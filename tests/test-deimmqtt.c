@@ -26,7 +26,7 @@ test_delivery (gconstpointer data)
   TestBroker *broker = test_broker_new ("127.0.0.1", OPEN_TO_ALL);
   test_broker_start (broker);
   TestReader *reader = test_reader_new (broker, "deim/#");
-  g_autofree gchar *properties = g_strdup_printf ("mqtt-qos=%u", qos);
+  g_autofree gchar *properties = g_strdup_printf ("mqtt-qos=%u%s", qos, qos == 2 ? " client-id=gate" : "");
   GstHarness *harness = setup_mqtt (broker->port, properties);
   gst_harness_push_event (harness, gst_event_new_stream_start ("gate+4/#1"));
   GstSegment segment;
