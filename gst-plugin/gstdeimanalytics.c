@@ -17,7 +17,7 @@
 #define OBJECT_BYTES 64
 
 void
-gst_deim_analytics_attach (GstBuffer *buffer, const GArray *found)
+gst_deim_analytics_attach (GstBuffer *buffer, GArray *found)
 {
   GstAnalyticsRelationMeta *relations = gst_buffer_get_analytics_relation_meta (buffer);
   if (!relations) {
@@ -26,10 +26,11 @@ gst_deim_analytics_attach (GstBuffer *buffer, const GArray *found)
     relations = gst_buffer_add_analytics_relation_meta_full (buffer, &params);
   }
   for (guint i = 0; i < found->len; i++) {
-    const GstDeimFound *one = &g_array_index (found, GstDeimFound, i);
+    GstDeimFound *one = &g_array_index (found, GstDeimFound, i);
     GstAnalyticsODMtd object;
     gst_analytics_relation_meta_add_od_mtd (relations, g_quark_from_string (one->label), (gint) one->x, (gint) one->y,
                                             (gint) one->w, (gint) one->h, (gfloat) one->score, &object);
+    one->id = (gint) object.id;
   }
 }
 

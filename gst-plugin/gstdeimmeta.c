@@ -166,9 +166,8 @@ attach_roi (GstBuffer *buffer, const GstDeimFound *found, guint width, guint hei
 {
   GstVideoRegionOfInterestMeta *roi =
       gst_buffer_add_video_region_of_interest_meta (buffer, found->label, found->x, found->y, found->w, found->h);
-  /* Analytics elements tell the regions of a buffer apart by id; -1: no region contains this one. */
-  roi->id = (gint) (gst_util_seqnum_next () & G_MAXINT);
-  roi->parent_id = -1;
+  roi->id = found->id;
+  roi->parent_id = -1; /* no region contains this one */
   GstStructure *fields = gst_structure_new (GST_DEIM_DETECTION, "confidence", G_TYPE_DOUBLE, found->score, "label_id",
                                             G_TYPE_INT, (gint) found->label_id, "label", G_TYPE_STRING, found->label,
                                             "x_min", G_TYPE_DOUBLE, found->x1 / width, "y_min", G_TYPE_DOUBLE,
@@ -178,17 +177,18 @@ attach_roi (GstBuffer *buffer, const GstDeimFound *found, guint width, guint hei
 }
 
 void
-gst_deim_meta_attach (GstBuffer *buffer, GstDeimMetaMode mode, const GArray *found, guint width, guint height,
+gst_deim_meta_attach (GstBuffer *buffer, GstDeimMetaMode mode, GArray *found, guint width, guint height,
                       const gchar *source)
 {
-  if (mode != GST_DEIM_META_ANALYTICS) {
-    for (guint i = 0; i < found->len; i++)
-      attach_roi (buffer, &g_array_index (found, GstDeimFound, i), width, height, source);
-  }
+  /* Analytics elements tell the regions of a buffer apart by id, and know by it which object a region is. */
+  for (guint i = 0; i < found->len; i++)
+    g_array_index (found, GstDeimFound, i).id = (gint) (gst_util_seqnum_next () & G_MAXINT);
 #ifdef HAVE_ANALYTICS
   if (mode != GST_DEIM_META_ROI)
     gst_deim_analytics_attach (buffer, found);
 #endif
+  for (guint i = 0; mode != GST_DEIM_META_ANALYTICS && i < found->len; i++)
+    attach_roi (buffer, &g_array_index (found, GstDeimFound, i), width, height, source);
 }
 
 void

@@ -76,6 +76,7 @@ typedef struct {
   const gchar *label;     /* the model's */
   guint label_id;
   gdouble score;
+  gint id; /* of its region of interest and of its object in the relation meta; gst_deim_meta_attach() gives it */
 } GstDeimFound;
 
 /* Sets @found, an array of GstDeimFound, to those @detections of a frame of @width x @height that @filter keeps. */
@@ -83,13 +84,13 @@ void gst_deim_meta_select (const GArray *detections, const GstDeimFilter *filter
                            guint height, GArray *found);
 
 /* Adds @found to the writable @buffer, a frame of @width x @height, as found by the element called @source. */
-void gst_deim_meta_attach (GstBuffer *buffer, GstDeimMetaMode mode, const GArray *found, guint width, guint height,
+void gst_deim_meta_attach (GstBuffer *buffer, GstDeimMetaMode mode, GArray *found, guint width, guint height,
                            const gchar *source);
 
 /* Adds @found to the structure of a message, as its field "detections". */
 void gst_deim_meta_describe (const GArray *found, GstStructure *content);
 
-/* gstdeimanalytics.c, where GStreamer has the analytics library (HAVE_ANALYTICS) */
-void gst_deim_analytics_attach (GstBuffer *buffer, const GArray *found);
+/* gstdeimanalytics.c, where GStreamer has the analytics library (HAVE_ANALYTICS). Sets the ids of @found. */
+void gst_deim_analytics_attach (GstBuffer *buffer, GArray *found);
 
 G_END_DECLS

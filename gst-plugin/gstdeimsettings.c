@@ -472,7 +472,7 @@ gst_deim_settings_install (GObjectClass *klass)
    * Counts since the element started: frames, inferred, skipped-interval, skipped-late, skipped-overload,
    * skipped-region, passed-through, discarded, detections; inference-time (moving average from submission to result)
    * and latency, in nanoseconds; batches that the shared engine has computed, and batch-frames, the frames of all
-   * elements in them.
+   * elements in them, both as of the last result of this element.
    *
    * Since: 0.1
    */

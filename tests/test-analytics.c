@@ -82,6 +82,21 @@ assert_object (GstBuffer *buffer, const gchar *label, const gint box[4], gdouble
   g_error ("no object \"%s\"", label);
 }
 
+/* A region has the id of the object that it is: DL Streamer pairs them by it. */
+static void
+assert_same_ids (GstBuffer *buffer)
+{
+  GstAnalyticsRelationMeta *relations = gst_buffer_get_analytics_relation_meta (buffer);
+  gpointer state = NULL;
+  GstMeta *meta;
+  while ((meta = gst_buffer_iterate_meta_filtered (buffer, &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE))) {
+    const GstVideoRegionOfInterestMeta *region = (GstVideoRegionOfInterestMeta *) meta;
+    GstAnalyticsODMtd object;
+    g_assert_true (gst_analytics_relation_meta_get_od_mtd (relations, (guint) region->id, &object));
+    g_assert_cmpuint (gst_analytics_od_mtd_get_obj_type (&object), ==, region->roi_type);
+  }
+}
+
 static void
 test_modes (void)
 {
@@ -98,6 +113,7 @@ test_modes (void)
     if (cases[i].objects > 0) {
       assert_object (buffer, "class 0", (const gint[]){ 16, 12, 32, 24 }, 0.7);
       assert_object (buffer, "class 1", (const gint[]){ 0, 0, 16, 12 }, 0.6);
+      assert_same_ids (buffer);
     }
     teardown (harness);
   }
