@@ -210,8 +210,8 @@ DEIM_API gboolean deim_model_save (DeimModel *model, const gchar *path, gboolean
 /* ----------------------------------------------------------------- network */
 
 typedef enum {
-  DEIM_PRECISION_AUTO, /* the device policy's choice */
-  DEIM_PRECISION_FP32,
+  DEIM_PRECISION_AUTO, /* the device policy's choice: fp16 storage on GPUs, fp32 with Winograd on CPUs */
+  DEIM_PRECISION_FP32, /* nothing but the order of sums differs from PyTorch */
   DEIM_PRECISION_FP16, /* fp16 storage, fp32 arithmetic */
 } DeimPrecision;
 

@@ -94,6 +94,8 @@ deim_device_check (DeimDevice *self, DeimPrecision wanted, DeimPrecision *ret_pr
     self->checked[half] = TRUE;
   g_mutex_unlock (&self->lock);
   if (good)
-    *ret_precision = half ? DEIM_PRECISION_FP16 : DEIM_PRECISION_FP32;
+    *ret_precision = half                            ? DEIM_PRECISION_FP16
+                     : wanted == DEIM_PRECISION_AUTO ? DEIM_PRECISION_AUTO
+                                                     : DEIM_PRECISION_FP32;
   return good;
 }

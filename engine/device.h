@@ -10,8 +10,8 @@ DeimGpu *deim_device_get_gpu (DeimDevice *device); /* (transfer none) */
 /*
  * What every network does before it is made: runs the self-test (selftest.h)
  * once per device, driver and build, and answers in which precision to run
- * where @wanted was asked for. A feature that computes wrongly is turned off
- * and named in one warning. DEIM_ERROR_DEVICE when the device computes wrongly
- * without any feature. Thread-safety: safe.
+ * where @wanted was asked for: AUTO stays AUTO where its storage is fp32, which lets the executor choose Winograd. A
+ * feature that computes wrongly is turned off and named in one warning. DEIM_ERROR_DEVICE when the device computes
+ * wrongly without any feature. Thread-safety: safe.
  */
 gboolean deim_device_check (DeimDevice *device, DeimPrecision wanted, DeimPrecision *ret_precision, GError **error);

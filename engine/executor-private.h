@@ -12,8 +12,9 @@ struct _DeimExecutor {
   DeimGraph *graph;
   DeimLayouts *layouts;
   DeimDispatchList *list;
-  gboolean half;   /* tensors and weights that allow it are stored as fp16 */
-  gsize alignment; /* of everything that is bound */
+  gboolean half;     /* tensors and weights that allow it are stored as fp16 */
+  gboolean winograd; /* 3x3 convolutions may be computed so */
+  gsize alignment;   /* of everything that is bound */
 
   gsize arena_bytes;     /* a run's arena; */
   gsize *tensor_offset;  /* by root id: in the arena, or in the weights for tensors with data */

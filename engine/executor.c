@@ -32,6 +32,7 @@ make_dispatches (DeimExecutor *self, GError **error)
                           .cpu = policy->on[DEIM_DECISION_CPU],
                           .shuffle = policy->on[DEIM_DECISION_SHUFFLE],
                           .park = policy->on[DEIM_DECISION_PARK],
+                          .winograd = self->winograd,
                           .subgroup = policy->on[DEIM_DECISION_SUBGROUP],
                           .max_local = deim_gpu_get_properties (self->gpu)->max_workgroup_invocations,
                           .half = self->half,
@@ -368,14 +369,15 @@ deim_executor_alignment (DeimGpu *gpu)
 
 /* Takes @graph. */
 static DeimExecutor *
-make (DeimGpu *gpu, DeimGraph *graph, gboolean half, const DeimGpuBuffer *buffer, const DeimResident *residents,
-      guint n, const DeimShare *share, GError **error)
+make (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, const DeimGpuBuffer *buffer,
+      const DeimResident *residents, guint n, const DeimShare *share, GError **error)
 {
   g_autoptr (DeimExecutor) self = g_new0 (DeimExecutor, 1);
   self->share = *share;
   self->gpu = deim_gpu_ref (gpu);
   self->graph = graph;
-  self->half = half;
+  self->half = precision == DEIM_PRECISION_FP16;
+  self->winograd = precision == DEIM_PRECISION_AUTO && deim_gpu_get_policy (gpu)->on[DEIM_DECISION_WINOGRAD];
   self->alignment = deim_executor_alignment (gpu);
   self->residents = buffer;
   if (n) {
@@ -397,18 +399,16 @@ make (DeimGpu *gpu, DeimGraph *graph, gboolean half, const DeimGpuBuffer *buffer
 DeimExecutor *
 deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboolean optimise, GError **error)
 {
-  gboolean half = precision == DEIM_PRECISION_FP16 ||
-                  (precision == DEIM_PRECISION_AUTO && deim_gpu_get_policy (gpu)->on[DEIM_DECISION_FP16]);
   if (optimise)
     deim_graph_optimise (graph, deim_op_find ("slice"));
-  return make (gpu, graph, half, NULL, NULL, 0, &(DeimShare){ 0 }, error);
+  return make (gpu, graph, precision, NULL, NULL, 0, &(DeimShare){ 0 }, error);
 }
 
 DeimExecutor *
 deim_executor_new_training (DeimGpu *gpu, DeimGraph *graph, const DeimGpuBuffer *buffer, const DeimResident *residents,
                             guint n, const DeimShare *share, GError **error)
 {
-  return make (gpu, graph, FALSE, buffer, residents, n, share, error);
+  return make (gpu, graph, DEIM_PRECISION_FP32, buffer, residents, n, share, error);
 }
 
 void

@@ -30,7 +30,7 @@ typedef struct _DeimExecutor DeimExecutor;
 /*
  * Takes @graph, whose inputs and outputs are its DEIM_TENSOR_INPUT tensors and
  * those marked by deim_graph_mark_output(). @optimise: fold, fuse and merge first
- * (tests of single ops go without). Errors: those of the device, and
+ * (tests of single ops go without). @precision: deim_device_check()'s answer. Errors: those of the device, and
  * DEIM_ERROR_UNSUPPORTED for a graph that no kernel serves.
  */
 DeimExecutor *deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboolean optimise,
@@ -62,7 +62,7 @@ void deim_executor_describe_dispatch (const DeimExecutor *executor, guint index,
 typedef enum {
   DEIM_RUN_HOST_INPUTS = 1 << 0, /* inputs come through deim_run_write(), else a kernel writes deim_run_get_slot() */
   DEIM_RUN_TIMESTAMPS = 1 << 1,  /* a mark before the first and after every dispatch */
-  DEIM_RUN_POISON = 1 << 2,      /* the arena starts as NaN: for tests, which find unwritten elements so */
+  DEIM_RUN_POISON = 1 << 2,      /* the arena starts as NaN: how tests, and the self-test, find unwritten elements */
   DEIM_RUN_PARTIAL = 1 << 3,     /* it can compute the first entries of a batch alone, any number of them; not of a
                                   * differentiated graph, which mixes entries */
 } DeimRunFlags;

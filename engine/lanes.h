@@ -40,8 +40,8 @@ typedef struct {
   DeimBatch batches[DEIM_LANES_BATCHES];
 } DeimLanes;
 
-/* @options: height and width are given, precision is not AUTO. @batch: frames. @generation: no two lanes with the same
- * preprocessors have the same. */
+/* @options: height and width are given, precision is deim_device_check()'s answer. @batch: frames. @generation: no two
+ * lanes with the same preprocessors have the same. */
 DeimLanes *deim_lanes_new (DeimModel *model, DeimGpu *gpu, const DeimDetectorOptions *options, guint batch,
                            guint generation, GError **error);
 void deim_lanes_free (DeimLanes *lanes); /* NULL is allowed; waits for the device */

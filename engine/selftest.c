@@ -14,7 +14,7 @@
 #define LIMIT_FP32 1e-4
 #define LIMIT_FP16 2e-2
 
-#define MAX_OUTPUTS 8
+#define MAX_OUTPUTS 9
 
 typedef struct {
   DeimGraph *graph;
@@ -58,12 +58,12 @@ output (Network *n, DeimTensor *tensor)
   n->outputs[n->n_outputs++] = tensor;
 }
 
-/* A backbone block, what joins maps of different sizes, norms, attention, and a decoder's sampling, selection and
- * integral, each with an output. */
+/* A backbone block, what joins maps of different sizes, a convolution of many channels, norms, attention, and a
+ * decoder's sampling, selection and integral, each with an output. */
 static gboolean
 build (Network *n, GError **error)
 {
-  enum { SIDE = 12, CHANNELS = 32, HEADS = 4, QUERIES = 20 };
+  enum { SIDE = 12, CHANNELS = 32, HEADS = 4, QUERIES = 20, MANY = 256 };
   DeimGraph *g = n->graph = deim_graph_new (NULL);
   n->random = 1;
   n->input = deim_input (g, "input", (DeimShape){ 1, 3, 2 * SIDE, 2 * SIDE });
@@ -76,6 +76,8 @@ build (Network *n, GError **error)
   output (n, x);
   DeimTensor *half = deim_max_pool (g, x, 2, 2, 0, 0, 0, 0, 0);
   output (n, deim_mul (g, deim_upsample2x (g, half), deim_global_mean (g, x)));
+  DeimTensor *wide = deim_conv2d (g, half, weight (n, MANY, CHANNELS, 1), NULL, 1, 1, 0, 0, 0, 0);
+  output (n, deim_conv2d (g, wide, weight (n, MANY, MANY, 3), NULL, 1, 1, 1, 1, 1, 1));
 
   DeimTensor *tokens = deim_flatten (g, x);
   tokens = deim_layer_norm (g, tokens, weight (n, CHANNELS, 1, 1), weight (n, CHANNELS, 1, 1), 1e-5f);
@@ -150,8 +152,8 @@ computes_rightly (DeimGpu *gpu, gboolean half, GError **error)
     deim_graph_free (n.graph);
     return FALSE;
   }
-  executor = deim_executor_new (gpu, n.graph, half ? DEIM_PRECISION_FP16 : DEIM_PRECISION_FP32, TRUE, error);
-  if (!executor || !(run = deim_run_new (executor, DEIM_RUN_HOST_INPUTS, error)))
+  executor = deim_executor_new (gpu, n.graph, half ? DEIM_PRECISION_FP16 : DEIM_PRECISION_AUTO, TRUE, error);
+  if (!executor || !(run = deim_run_new (executor, DEIM_RUN_HOST_INPUTS | DEIM_RUN_POISON, error)))
     return FALSE;
   deim_run_write (run, n.input, picture);
   if (!deim_run_execute (run, error))
@@ -208,8 +210,9 @@ warn (DeimGpu *gpu, const gchar *feature)
 static gboolean
 search (DeimGpu *gpu, gboolean *half, GError **error)
 {
-  static const DeimDecision suspects[] = { DEIM_DECISION_COOPMAT, DEIM_DECISION_FP16,     DEIM_DECISION_PARK,
-                                           DEIM_DECISION_SHUFFLE, DEIM_DECISION_SUBGROUP, DEIM_DECISION_TEXEL };
+  static const DeimDecision suspects[] = { DEIM_DECISION_COOPMAT, DEIM_DECISION_FP16,    DEIM_DECISION_WINOGRAD,
+                                           DEIM_DECISION_PARK,    DEIM_DECISION_SHUFFLE, DEIM_DECISION_SUBGROUP,
+                                           DEIM_DECISION_TEXEL };
   const DeimGpuPolicy *policy = deim_gpu_get_policy (gpu);
   GError *problem = NULL;
   for (guint i = 0; i < G_N_ELEMENTS (suspects) && !problem; i++) {

@@ -15,8 +15,8 @@ gst_deim_precision_get_type (void)
   static GType type;
   if (g_once_init_enter (&type)) {
     static const GEnumValue values[] = {
-      { DEIM_PRECISION_AUTO, "What suits the device", "auto" },
-      { DEIM_PRECISION_FP32, "32-bit floating point", "fp32" },
+      { DEIM_PRECISION_AUTO, "What suits the device: 16-bit storage on GPUs, Winograd on CPUs", "auto" },
+      { DEIM_PRECISION_FP32, "32-bit floating point, without Winograd", "fp32" },
       { DEIM_PRECISION_FP16, "16-bit storage, 32-bit accumulation", "fp16" },
       { 0, NULL, NULL },
     };

@@ -9,7 +9,8 @@
  *
  *   y[co][p] = epilogue (bias[co] + sum over tap, ci of w[tap][ci][co] * x[ci][p * stride + tap - pad])
  *
- * With ADDEND (and POINTWISE), the blocks of y before `adding`, whole panels, are made of x + s.
+ * With ADDEND (and POINTWISE), the blocks of y before `adding`, whole panels, are made of x + s. Batch entry n has the
+ * weights n % sets of as many sets: for one convolution 1, for one by Winograd 36 (winograd_in.comp).
  *
  * A step is one input block of one tap; there are taps * ci4 of them, and where that is odd a panel has one more of
  * zeros, which other kernels read. An invocation owns C = 4*CO4 output channels at PX positions, LOCAL apart:
@@ -56,7 +57,7 @@ layout (push_constant) uniform Push {
   int residual; /* RESIDUAL */
   float lo, hi, scale, shift;
   Place ps;
-  int adding;
+  int adding, sets;
 };
 
 #define SG int (SUBGROUP)
@@ -142,7 +143,7 @@ main ()
   int local = int (gl_WorkGroupSize.x);
   int first = int (gl_WorkGroupID.y) * local * PX + int (gl_LocalInvocationIndex);
   int taps = POINTWISE ? 1 : kernel * kernel;
-  int index = panel * (CO4 + ((taps * ci4 + 1) & ~1) * STEP_VEC4);
+  int index = (n % sets * int (gl_NumWorkGroups.x) + panel) * (CO4 + ((taps * ci4 + 1) & ~1) * STEP_VEC4);
 
   [[unroll]] for (int j = 0; j < PX; j++) {
     int p = min (first + j * local, positions - 1); /* past the end: computed, not stored */

@@ -98,6 +98,20 @@ case_conv2d (DeimGraph *graph)
                       pad + extra);
 }
 
+/* Of enough channels for Winograd (engine/ops/conv2d-winograd.c), and tiles for those. */
+static DeimTensor *
+case_winograd (DeimGraph *graph)
+{
+  gboolean many = op_pick (0, 3) == 0;
+  gint pad = op_pick (0, 2), ci = many ? 256 : op_pick (61, 70), co = many ? 253 : op_pick (61, 70);
+  gint h = many ? op_pick (3, 9) : op_pick (31, 35), w = many ? op_pick (3, 9) : op_pick (31, 35);
+  DeimTensor *x = input (graph, "x", op_pick (1, 2), ci, h, w);
+  gfloat bound = 1.0f / sqrtf ((gfloat) (9 * ci));
+  return deim_conv2d (graph, x, weight (graph, co, ci, 3, 3, -bound, bound),
+                      op_pick (0, 1) ? weight (graph, co, 1, 1, 1, -1, 1) : NULL, 1, 1, pad, op_pick (0, 2), pad,
+                      op_pick (0, 2));
+}
+
 static DeimTensor *
 case_depthwise (DeimGraph *graph)
 {
@@ -456,6 +470,7 @@ case_detections (DeimGraph *graph)
 const OpCase op_cases[] = {
   { "conv2d", case_conv2d },
   { "conv2d/depthwise", case_depthwise },
+  { "conv2d/winograd", case_winograd },
   { "conv2d/epilogue", case_epilogue, .fused = TRUE },
   { "conv2d/addend", case_addend, .fused = TRUE },
   { "batch_norm", case_batch_norm },

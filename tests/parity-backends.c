@@ -127,6 +127,13 @@ vulkan_taps_open (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, G
   return executor_open (graph, wanted, n_wanted, DEIM_PRECISION_FP32, TRUE, error);
 }
 
+/* With precision=auto, as a CPU device chooses it. */
+static gpointer
+vulkan_winograd_open (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, GError **error)
+{
+  return executor_open (graph, wanted, n_wanted, DEIM_PRECISION_AUTO, FALSE, error);
+}
+
 /* fp16 storage: for test-precision, whose tolerances are other ones. */
 static gpointer
 vulkan_fp16_open (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, GError **error)
@@ -155,12 +162,16 @@ vulkan_run (gpointer session, const DeimFeed *feeds, guint n_feeds, gfloat **ret
 
 /* ------------------------------------------------------------------- table */
 
+/* Winograd's transforms add numbers of other sizes than the convolution does. */
+#define WINOGRAD 5
+
 static const ParityBackend backends[] = {
-  { "reference", TRUE, reference_open, reference_run, reference_close },
-  { "fused", FALSE, fused_open, reference_run, reference_close },
-  { "vulkan", FALSE, vulkan_open, vulkan_run, vulkan_close },
-  { "vulkan-taps", TRUE, vulkan_taps_open, vulkan_run, vulkan_close },
-  { "vulkan-fp16", FALSE, vulkan_fp16_open, vulkan_run, vulkan_close },
+  { "reference", TRUE, 1, reference_open, reference_run, reference_close },
+  { "fused", FALSE, 1, fused_open, reference_run, reference_close },
+  { "vulkan", FALSE, 1, vulkan_open, vulkan_run, vulkan_close },
+  { "vulkan-taps", TRUE, 1, vulkan_taps_open, vulkan_run, vulkan_close },
+  { "vulkan-winograd", FALSE, WINOGRAD, vulkan_winograd_open, vulkan_run, vulkan_close },
+  { "vulkan-fp16", FALSE, 1, vulkan_fp16_open, vulkan_run, vulkan_close },
 };
 
 const ParityBackend *

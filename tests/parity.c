@@ -103,6 +103,7 @@ typedef struct {
   const DeimArch *arch;
   const DeimTensor *input;
   JsonObject *json;
+  gdouble tolerance; /* the backend's */
   guint q, classes;
   const gint32 *golden_index; /* [q] */
   const gint32 *index;        /* [q], ours */
@@ -190,13 +191,13 @@ compare_queries (const Case *c, const gfloat *logits, const gfloat *boxes, Parit
   result->boxes = compare_rows (c, golden_boxes, NULL, c->q, 4, boxes, &result->boxes_95, &result->boxes_median);
 
   result->compared = TRUE;
-  result->logits_limit = MAX (10 * float_noise (c->set, c->json, "logits"), FLOOR_LOGITS);
-  result->boxes_limit = MAX (10 * float_noise (c->set, c->json, "boxes"), FLOOR_BOXES);
+  result->logits_limit = c->tolerance * MAX (10 * float_noise (c->set, c->json, "logits"), FLOOR_LOGITS);
+  result->boxes_limit = c->tolerance * MAX (10 * float_noise (c->set, c->json, "boxes"), FLOOR_BOXES);
   if (c->arch->decoder.sampling != DEIM_SAMPLE_DISCRETE)
     return result->logits <= result->logits_limit && result->boxes <= result->boxes_limit;
-  result->logits_limit = MIN (result->logits_limit, DISCRETE_LOGITS);
-  result->boxes_limit = MIN (result->boxes_limit, DISCRETE_BOXES);
-  gdouble times = g_str_has_prefix (c->set->name, MOVED_SET) ? MOVED : 1;
+  result->logits_limit = MIN (result->logits_limit, c->tolerance * DISCRETE_LOGITS);
+  result->boxes_limit = MIN (result->boxes_limit, c->tolerance * DISCRETE_BOXES);
+  gdouble times = c->tolerance * (g_str_has_prefix (c->set->name, MOVED_SET) ? MOVED : 1);
   return isfinite (result->logits) && isfinite (result->boxes) && result->logits_95 <= result->logits_limit &&
          result->boxes_95 <= result->boxes_limit && result->logits_median <= times * DISCRETE_LOGITS_MEDIAN &&
          result->boxes_median <= times * DISCRETE_BOXES_MEDIAN;
@@ -262,7 +263,7 @@ compare_tap (const Case *c, guint index, JsonObject *tap, const DeimTensor *tens
   for (guint i = 0; i < json_array_get_length (shape); i++)
     numel *= json_array_get_int_element (shape, i);
   gdouble mean = number (tap, "mean", 0), std = number (tap, "std", 0);
-  gdouble limit = MAX (20 * tap_noise (c, index), FLOOR_TAP * (fabs (mean) + std) + 1e-6);
+  gdouble limit = c->tolerance * MAX (20 * tap_noise (c, index), FLOOR_TAP * (fabs (mean) + std) + 1e-6);
   g_autofree gchar *stream = g_strconcat ("sample:", name, NULL);
   gdouble worst = 0;
   guint compared = 0, beyond = 0;
@@ -463,6 +464,7 @@ parity_check_set (const ParityBackend *backend, const GoldenSet *set, guint max_
                .arch = &arch,
                .input = outputs.input,
                .json = golden_set_case (set, i),
+               .tolerance = backend->tolerance,
                .q = q,
                .classes = (guint) arch.decoder.classes,
                .rank = rank };

@@ -19,6 +19,7 @@
 typedef struct {
   const gchar *name;
   gboolean keeps_taps; /* run() returns every tensor that is wanted */
+  gdouble tolerance;   /* times what is allowed where nothing but the order of sums differs */
   /* Takes @graph over, also on failure. @wanted: what run() is to return; tensors of the graph as it was built. NULL
    * entries are allowed. */
   gpointer (*open) (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, GError **error);

@@ -316,7 +316,8 @@ test_dispatches (Fixture *f, gconstpointer data)
   } networks[] = {
     { "deimv2_atto_320x320_1", "deimv2_atto", 127 },
     { "deim_dfine_n_320x320_1", "deim_dfine_n", 150 },
-    { "deim_r18_320x320_1", "deim_r18", 138 },
+    { "deim_dfine_s_384x640_1", "deim_dfine_s", 192 }, /* 24 of them because of Winograd on a CPU */
+    { "deim_r18_320x320_1", "deim_r18", 182 },         /* 44 */
   };
   for (guint i = 0; i < G_N_ELEMENTS (networks); i++) {
     g_autoptr (GError) error = NULL;

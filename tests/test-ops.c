@@ -63,8 +63,9 @@ check_parts (DeimRun *run, const DeimTensor *out, const gfloat *whole)
 }
 
 static void
-run_case (const OpCase *test, gboolean half)
+run_case (const OpCase *test, DeimPrecision precision)
 {
+  gboolean half = precision == DEIM_PRECISION_FP16;
   g_autoptr (GError) error = NULL;
   DeimGraph *graph = deim_graph_new (NULL);
   DeimTensor *out = test->append (graph);
@@ -94,8 +95,7 @@ run_case (const OpCase *test, gboolean half)
   deim_reference_run (graph, (DeimFeed *) feeds->data, feeds->len, NULL, &expected, &error);
   g_assert_no_error (error);
 
-  g_autoptr (DeimExecutor) executor =
-      deim_executor_new (gpu, graph, half ? DEIM_PRECISION_FP16 : DEIM_PRECISION_FP32, FALSE, &error);
+  g_autoptr (DeimExecutor) executor = deim_executor_new (gpu, graph, precision, FALSE, &error);
   g_assert_no_error (error);
   g_autoptr (DeimRun) run = deim_run_new (executor, DEIM_RUN_HOST_INPUTS | DEIM_RUN_POISON | DEIM_RUN_PARTIAL, &error);
   g_assert_no_error (error);
@@ -125,9 +125,12 @@ run_case (const OpCase *test, gboolean half)
 static void
 test_case (gconstpointer data)
 {
+  const OpCase *test = data;
   for (gint round = 0; round < ROUNDS; round++) {
-    run_case (data, FALSE);
-    run_case (data, TRUE);
+    run_case (data, DEIM_PRECISION_FP32);
+    run_case (data, DEIM_PRECISION_FP16);
+    if (g_str_has_prefix (test->name, "conv2d"))
+      run_case (data, DEIM_PRECISION_AUTO); /* by Winograd */
   }
 }
 

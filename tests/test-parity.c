@@ -152,8 +152,8 @@ test_real (gconstpointer data)
     gfloat *values[2];
     DeimFeed feed = { outputs.input, input };
     g_assert_true (backend->run (session, &feed, 1, values, &error));
-    compare_real (golden_logits, golden_boxes, values[0], values[1], q, classes, femto ? 3e-3 : 1e-3,
-                  femto ? 3e-4 : 1e-4);
+    compare_real (golden_logits, golden_boxes, values[0], values[1], q, classes,
+                  backend->tolerance * (femto ? 3e-3 : 1e-3), backend->tolerance * (femto ? 3e-4 : 1e-4));
     g_free (values[0]);
     g_free (values[1]);
   }

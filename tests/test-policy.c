@@ -74,9 +74,8 @@ decides (const DeimGpuProperties *p, DeimDecision decision, const gchar *disable
 static void
 test_names (void)
 {
-  const gchar *const expected[] = {
-    "cpu", "texel", "shuffle", "park", "subgroup", "fp16", "coopmat", "dmabuf", "batch"
-  };
+  const gchar *const expected[] = { "cpu",      "texel", "shuffle", "park",   "winograd",
+                                    "subgroup", "fp16",  "coopmat", "dmabuf", "batch" };
   G_STATIC_ASSERT (G_N_ELEMENTS (expected) == DEIM_N_DECISIONS);
   for (guint d = 0; d < DEIM_N_DECISIONS; d++)
     g_assert_cmpstr (deim_decision_name ((DeimDecision) d), ==, expected[d]);
@@ -91,6 +90,8 @@ test_cpu (void)
   g_assert_true (decides (&p, DEIM_DECISION_TEXEL, NULL));
   g_assert_true (decides (&p, DEIM_DECISION_SHUFFLE, NULL));
   g_assert_false (decides (&p, DEIM_DECISION_BATCH, NULL));
+  g_assert_true (decides (&p, DEIM_DECISION_WINOGRAD, NULL));
+  g_assert_false (decides (&p, DEIM_DECISION_WINOGRAD, "winograd"));
   g_assert_true (decides (&p, DEIM_DECISION_SUBGROUP, NULL));
   g_assert_false (decides (&p, DEIM_DECISION_FP16, NULL));
   g_assert_false (decides (&p, DEIM_DECISION_COOPMAT, NULL));

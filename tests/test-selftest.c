@@ -85,6 +85,26 @@ test_shuffle (void)
 }
 
 static void
+test_winograd (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DeimDevice) device = open_device ("winograd_in");
+  const DeimGpuPolicy *policy = deim_gpu_get_policy (deim_device_get_gpu (device));
+  if (!policy->on[DEIM_DECISION_WINOGRAD]) {
+    g_test_skip ("this device does not convolve by Winograd");
+    return;
+  }
+  forget (device);
+  DeimPrecision precision;
+  deim_device_check (device, DEIM_PRECISION_AUTO, &precision, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (precision, ==, DEIM_PRECISION_AUTO);
+  g_assert_false (policy->on[DEIM_DECISION_WINOGRAD]);
+  g_assert_true (policy->on[DEIM_DECISION_SHUFFLE]); /* nothing else */
+  g_assert_nonnull (strstr (warnings->str, "winograd"));
+}
+
+static void
 test_half (void)
 {
   g_autoptr (GError) error = NULL;
@@ -144,6 +164,7 @@ main (int argc, char **argv)
   deim_set_log_func (note, NULL);
   g_test_add_func ("/selftest/good", test_good);
   g_test_add_func ("/selftest/shuffle", test_shuffle);
+  g_test_add_func ("/selftest/winograd", test_winograd);
   g_test_add_func ("/selftest/half", test_half);
   g_test_add_func ("/selftest/matrices", test_matrices);
   static const gchar *const kernels[] = { "conv",        "depthwise", "pool",      "upsample2x",  "elementwise",

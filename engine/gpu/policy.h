@@ -38,6 +38,7 @@ typedef enum {
   DEIM_DECISION_TEXEL,    /* read operands through texel buffers */
   DEIM_DECISION_SHUFFLE,  /* exchange operands inside a subgroup */
   DEIM_DECISION_PARK,     /* keep arrays of a kernel in memory, and broadcast from there */
+  DEIM_DECISION_WINOGRAD, /* 3x3 convolutions by Winograd's transforms, where the precision is left to us */
   DEIM_DECISION_SUBGROUP, /* reductions by subgroup operations */
   DEIM_DECISION_FP16,     /* fp16 storage by default (precision=auto) */
   DEIM_DECISION_COOPMAT,  /* cooperative matrices */

@@ -157,10 +157,16 @@ conv2d_channels (const DeimNode *node, DeimChannelSolver *solver)
     deim_channels_same (solver, node->in[4], node->in[0]);
 }
 
+guint32
+deim_conv2d_residual (const DeimEpilogue *e)
+{
+  return e->residual_before ? 1 : e->residual_after ? 2 : 0;
+}
+
 void
 deim_conv2d_push_epilogue (DeimDispatch *d, const DeimEpilogue *e)
 {
-  deim_dispatch_push_int (d, e->residual_before ? 1 : e->residual_after ? 2 : 0);
+  deim_dispatch_push_int (d, (gint) deim_conv2d_residual (e));
   deim_dispatch_push_float (d, e->lo);
   deim_dispatch_push_float (d, e->hi);
   deim_dispatch_push_float (d, e->scale);
@@ -175,33 +181,52 @@ deim_conv2d_push_addend (DeimDispatch *d, const DeimDispatchList *list, const De
   deim_dispatch_push_int (d, all ? deim_dispatch_layout (list, work->y)->blocks : work->addend_rows / 4);
 }
 
-/* The same as shaders/pack_conv.comp, here and once. */
-static gint
-add_panels (const DeimConvWork *work, DeimDispatchList *list, gint co4)
+static gsize
+panel_floats (const DeimLayout *in, gint taps, gint co4)
+{
+  gsize steps = (gsize) (taps * in->blocks + 1) / 2 * 2;
+  return (gsize) (4 * co4) * (1 + steps * 4);
+}
+
+gsize
+deim_conv2d_count_panel_floats (const DeimConvWork *work, const DeimDispatchList *list, gint taps, gint co4)
 {
   const DeimLayout *in = deim_dispatch_layout (list, work->x), *out = deim_dispatch_layout (list, work->y);
-  const DeimTensor *weight = work->weight, *bias = work->bias;
-  gint taps = weight->shape.h * weight->shape.w, channels = weight->shape.c;
-  gint panels = (out->blocks + co4 - 1) / co4, wide = 4 * co4;
-  gsize steps = (gsize) (taps * in->blocks + 1) / 2 * 2;
-  gsize panel = (gsize) wide * (1 + steps * 4);
-  g_autofree gfloat *packed = g_new0 (gfloat, panel * panels);
+  return panel_floats (in, taps, co4) * (gsize) ((out->blocks + co4 - 1) / co4);
+}
+
+/* The same as shaders/pack_conv.comp, here and once. */
+void
+deim_conv2d_fill_panels (const DeimConvWork *work, const DeimDispatchList *list, gint taps, gint co4,
+                         const gfloat *weight, const gfloat *bias, gfloat *panels)
+{
+  const DeimLayout *in = deim_dispatch_layout (list, work->x), *out = deim_dispatch_layout (list, work->y);
+  gint channels = work->weight->shape.c, wide = 4 * co4;
   for (gint o = 0; o < out->blocks * 4; o++) {
     gint co = deim_layout_logical (out, o);
     if (co < 0)
       continue;
-    gfloat *to = packed + panel * (o / wide) + o % wide;
+    gfloat *to = panels + panel_floats (in, taps, co4) * (gsize) (o / wide) + o % wide;
     if (bias)
-      to[0] = bias->data[co];
+      to[0] = bias[co];
     for (gint i = 0; i < in->blocks * 4; i++) {
       gint ci = deim_layout_logical (in, i);
       if (ci < 0)
         continue;
       for (gint t = 0; t < taps; t++)
-        to[(gsize) wide * (1 + (gsize) t * in->blocks * 4 + i)] = weight->data[((gsize) co * channels + ci) * taps + t];
+        to[(gsize) wide * (1 + (gsize) t * in->blocks * 4 + i)] = weight[((gsize) co * channels + ci) * taps + t];
     }
   }
-  return deim_dispatch_add_blob (list, packed, panel * panels, FALSE);
+}
+
+static gint
+add_panels (const DeimConvWork *work, DeimDispatchList *list, gint co4)
+{
+  gint taps = work->weight->shape.h * work->weight->shape.w;
+  gsize floats = deim_conv2d_count_panel_floats (work, list, taps, co4);
+  g_autofree gfloat *panels = g_new0 (gfloat, floats);
+  deim_conv2d_fill_panels (work, list, taps, co4, work->weight->data, work->bias ? work->bias->data : NULL, panels);
+  return deim_dispatch_add_blob (list, panels, floats, FALSE);
 }
 
 static DeimConvPacking
@@ -273,6 +298,12 @@ deim_conv2d_panel_blocks (const DeimDispatchList *list, const DeimTensor *y)
   return blocks == 1 ? 1 : blocks == 2 ? 2 : 4;
 }
 
+gint
+deim_conv2d_columns (const DeimDispatchList *list)
+{
+  return list->device.park ? 8 : 6; /* docs/performance.md */
+}
+
 /* By shaders/conv.comp. */
 static void
 dispatch_rows (const DeimConvWork *work, DeimDispatchList *list)
@@ -281,7 +312,7 @@ dispatch_rows (const DeimConvWork *work, DeimDispatchList *list)
   const DeimLayout *out = deim_dispatch_layout (list, y);
   gint positions = y->shape.h * y->shape.w;
   gint co4 = deim_conv2d_panel_blocks (list, y);
-  gint px = list->device.park ? 8 : 6; /* docs/performance.md */
+  gint px = deim_conv2d_columns (list);
   DeimPanels panels = deim_conv2d_make_panels (work, list, co4);
 
   DeimDispatch *d = deim_dispatch_append (list, "conv");
@@ -295,7 +326,7 @@ dispatch_rows (const DeimConvWork *work, DeimDispatchList *list)
   deim_dispatch_spec (d, (guint32) px);
   deim_dispatch_spec (d, work->pointwise);
   deim_dispatch_spec (d, work->epilogue.act);
-  deim_dispatch_spec (d, work->epilogue.residual_before ? 1 : work->epilogue.residual_after ? 2 : 0);
+  deim_dispatch_spec (d, deim_conv2d_residual (&work->epilogue));
   deim_dispatch_spec (d, list->device.park);
   deim_dispatch_spec (d, work->addend_rows > 0);
   deim_dispatch_push_place (d, list, x);
@@ -304,6 +335,7 @@ dispatch_rows (const DeimConvWork *work, DeimDispatchList *list)
   deim_conv2d_push_geometry (d, list, work);
   deim_conv2d_push_epilogue (d, &work->epilogue);
   deim_conv2d_push_addend (d, list, work);
+  deim_dispatch_push_int (d, 1);
   /* Panels in x: workgroups that run at the same time then read the same positions (perf/FINDINGS.md, section 4). */
   d->groups[0] = (guint) ((out->blocks + co4 - 1) / co4);
   d->groups[1] = ((guint) positions + d->local_size * (guint) px - 1) / (d->local_size * (guint) px);
@@ -314,10 +346,12 @@ dispatch_rows (const DeimConvWork *work, DeimDispatchList *list)
 void
 deim_conv2d_dispatch_dense (const DeimConvWork *work, DeimDispatchList *list)
 {
-  if (list->device.cpu)
-    dispatch_rows (work, list);
-  else
+  if (!list->device.cpu)
     deim_conv2d_dispatch_tiles (work, list);
+  else if (deim_conv2d_suits_winograd (work, list))
+    deim_conv2d_dispatch_winograd (work, list);
+  else
+    dispatch_rows (work, list);
 }
 
 static gint

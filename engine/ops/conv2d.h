@@ -35,19 +35,31 @@ typedef struct {
 DeimPanels deim_conv2d_make_panels (const DeimConvWork *work, DeimDispatchList *list, gint co4);
 void deim_conv2d_bind_panels (DeimDispatch *d, DeimPanels panels);
 
+/* The weights of as many panels as @work has, filled in on the host: how many numbers they are, and @weight
+ * [oc][ic][taps] and @bias [oc] or NULL into @panels, which are zeros. */
+gsize deim_conv2d_count_panel_floats (const DeimConvWork *work, const DeimDispatchList *list, gint taps, gint co4);
+void deim_conv2d_fill_panels (const DeimConvWork *work, const DeimDispatchList *list, gint taps, gint co4,
+                              const gfloat *weight, const gfloat *bias, gfloat *panels);
+
 /* The push constants iw .. pad_left, residual .. shift, and ps and adding, of the kernels of dense convolutions. */
 void deim_conv2d_push_geometry (DeimDispatch *d, const DeimDispatchList *list, const DeimConvWork *work);
+/* Where the residual goes, as kernels call it: 0 nowhere, 1 before the activation, 2 after the affine. */
+guint32 deim_conv2d_residual (const DeimEpilogue *epilogue);
 void deim_conv2d_push_epilogue (DeimDispatch *d, const DeimEpilogue *epilogue);
 void deim_conv2d_push_addend (DeimDispatch *d, const DeimDispatchList *list, const DeimConvWork *work);
 
-/* Blocks of output channels in a panel of shaders/conv.comp, for the output @y. */
+/* The tile of shaders/conv.comp: blocks of output channels, in a panel for the output @y, and columns of positions. */
 gint deim_conv2d_panel_blocks (const DeimDispatchList *list, const DeimTensor *y);
+gint deim_conv2d_columns (const DeimDispatchList *list);
 
 /* By the kernel that suits the device. */
 void deim_conv2d_dispatch_dense (const DeimConvWork *work, DeimDispatchList *list);
 void deim_conv2d_dispatch_depthwise (const DeimConvWork *work, DeimDispatchList *list);
 /* A dense convolution by shaders/conv_tile.comp (conv2d-tile.c). */
 void deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list);
+/* One that is a 3x3 with stride 1 by Winograd's F(4x4, 3x3) (conv2d-winograd.c), where that pays. */
+gboolean deim_conv2d_suits_winograd (const DeimConvWork *work, const DeimDispatchList *list);
+void deim_conv2d_dispatch_winograd (const DeimConvWork *work, DeimDispatchList *list);
 
 /* Which weights shaders/pack_conv.comp packs. */
 typedef struct {

@@ -64,6 +64,7 @@ typedef struct {
   gboolean cpu;      /* a software device: few cores, no shared memory worth using */
   gboolean shuffle;  /* exchanging operands inside a subgroup pays */
   gboolean park;     /* arrays of a kernel that stay in memory pay (shaders/conv.comp) */
+  gboolean winograd; /* convolutions may be computed so, with twice the error of rounding */
   gboolean subgroup; /* subgroup arithmetic can be trusted */
   guint max_local;   /* invocations of a workgroup */
   gboolean half;     /* tensors are stored as fp16, but for those that are kept in fp32 */
