@@ -77,6 +77,19 @@ open_location (const gchar *location, GError **error)
   return fd;
 }
 
+/* A disk that was full may have left a part of a line, which the next one must not go on. */
+static gboolean
+ends_in_a_line (const gchar *location)
+{
+  gchar last = '\n';
+  gint fd = open (location, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0 && lseek (fd, -1, SEEK_END) >= 0 && read (fd, &last, 1) < 0)
+    last = '\n';
+  if (fd >= 0)
+    close (fd);
+  return last == '\n';
+}
+
 /* Empties a file, but not one that another writer of this process has begun to fill. Looks at what @fd is. */
 static gboolean
 prepare (GstDeimWriter *writer, gboolean append)
@@ -89,7 +102,15 @@ prepare (GstDeimWriter *writer, gboolean append)
   writer->output = gst_deim_output_get (writer->fd, &first);
   if (!writer->output)
     return FALSE;
-  return !writer->is_own || !writer->is_file || append || !first || ftruncate (writer->fd, 0) == 0;
+  if (!writer->is_own || !writer->is_file || !first)
+    return TRUE;
+  if (!append)
+    return ftruncate (writer->fd, 0) == 0;
+  if (!ends_in_a_line (writer->location) && gst_deim_output_begin (writer->output, writer, &writer->flushing)) {
+    g_string_append_c (writer->output->rest, '\n');
+    gst_deim_output_end (writer->output, writer);
+  }
+  return TRUE;
 }
 
 GstDeimWriter *

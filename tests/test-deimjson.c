@@ -223,6 +223,29 @@ test_append (void)
   }
 }
 
+/* What a full disk or a crash left of a line stays as it is, and costs no other line. */
+static void
+test_torn (void)
+{
+  g_autofree gchar *path = path_of ("torn.jsonl");
+  g_autoptr (GError) error = NULL;
+  g_file_set_contents (path, "{\"whole\": 1}\n{\"torn", -1, &error);
+  g_assert_no_error (error);
+  GstHarness *harness = setup (path, "append=true");
+  push (harness, make_found (0, 1));
+  push (harness, make_found (1, 1));
+  teardown_harness (harness);
+  g_autofree gchar *text = NULL;
+  g_file_get_contents (path, &text, NULL, &error);
+  g_assert_no_error (error);
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+  g_assert_cmpuint (g_strv_length (lines), ==, 5);
+  g_assert_cmpstr (lines[1], ==, "{\"torn");
+  g_assert_nonnull (strstr (lines[2], "\"frame\": 0"));
+  g_assert_nonnull (strstr (lines[3], "\"frame\": 1"));
+  g_assert_cmpstr (lines[4], ==, "");
+}
+
 /* Exactly one error when the element starts. */
 static void
 assert_start_error (const gchar *location, gint code, const gchar *words)
@@ -545,6 +568,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimjson/foreign", test_foreign);
   g_test_add_func ("/deimjson/any-memory", test_any_memory);
   g_test_add_func ("/deimjson/append", test_append);
+  g_test_add_func ("/deimjson/torn", test_torn);
   g_test_add_func ("/deimjson/wrong-places", test_wrong_places);
   g_test_add_func ("/deimjson/full", test_full);
   g_test_add_func ("/deimjson/reader-ends", test_reader_ends);
