@@ -269,6 +269,15 @@ hold_boxes (GstDeimOverlay *self, GstBuffer *buffer, const GstSegment *segment)
   GST_OBJECT_UNLOCK (self);
   g_array_set_size (self->looks, 0);
   gst_deim_frame_meta_read (buffer, self->looks);
+  if (!self->told_missing && gst_deim_count_missing (self->looks, self->boxes) > 0) {
+    GST_ELEMENT_WARNING (
+        self, STREAM, FAILED,
+        ("Detections were removed from frames before they came here, so their boxes are not drawn; put "
+         "this element, or deimdetect too, on the other side of what crops, flips or copies frames "
+         "(videocrop, for example)."),
+        ("DeimFrameMeta speaks of detections, and the frame has none"));
+    self->told_missing = TRUE;
+  }
   gst_deim_hold_complete (self->held, self->looks, self->boxes,
                           gst_deim_running_time (segment, GST_BUFFER_PTS (buffer)), longest);
 }
@@ -404,6 +413,7 @@ gst_deim_overlay_change_state (GstElement *element, GstStateChange transition)
     g_clear_pointer (&self->surface, cairo_surface_destroy);
     g_clear_pointer (&self->painter, deim_painter_free);
     gst_video_info_init (&self->info);
+    self->told_missing = FALSE;
     gst_deim_hold_forget (self->held);
   }
   return result;

@@ -30,9 +30,10 @@ struct _GstDeimOverlay {
   cairo_surface_t *surface; /* ARGB32, of the picture's size, empty between frames; NULL until there is a box */
   DeimPainter *painter;     /* for info and style; NULL until there is a box */
   DeimDrawStyle style;
-  GArray *boxes; /* of GstDeimBox, kept to save its memory */
-  GArray *drawn; /* of DeimDrawBox, likewise; empty but while a frame is drawn */
-  GArray *looks; /* of GstDeimFrameLook, likewise */
+  GArray *boxes;         /* of GstDeimBox, kept to save its memory */
+  GArray *drawn;         /* of DeimDrawBox, likewise; empty but while a frame is drawn */
+  GArray *looks;         /* of GstDeimFrameLook, likewise */
+  gboolean told_missing; /* that boxes got lost before this element */
   GstDeimHold *held;
 };
 

@@ -72,3 +72,19 @@ gst_deim_meta_read (GstBuffer *buffer, GArray *boxes)
     g_array_index (boxes, GstDeimBox, i).y -= (gint) MIN (crop->y, G_MAXINT / 2);
   }
 }
+
+guint
+gst_deim_count_missing (const GArray *looks, const GArray *boxes)
+{
+  guint missing = 0;
+  for (guint i = 0; i < looks->len; i++) {
+    const GstDeimFrameLook *look = &g_array_index (looks, GstDeimFrameLook, i);
+    guint left = 0;
+    for (guint j = 0; j < boxes->len; j++) {
+      const gchar *source = g_array_index (boxes, GstDeimBox, j).source;
+      left += !source || source == look->source;
+    }
+    missing += look->detections > left ? look->detections - left : 0;
+  }
+  return missing;
+}

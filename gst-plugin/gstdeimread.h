@@ -60,6 +60,10 @@ typedef struct {
  * interest and as analytics is one box. */
 void gst_deim_meta_read (GstBuffer *buffer, GArray *boxes);
 
+/* How many detections that @looks speak of are not among @boxes: at least so many, as boxes of others may be among them
+ * that do not say whose they are. */
+guint gst_deim_count_missing (const GArray *looks, const GArray *boxes);
+
 /* gstdeimanalytics.c, where GStreamer has the analytics library (HAVE_ANALYTICS): appends the objects of @buffer to
  * @boxes, and completes those that stand there already. */
 void gst_deim_analytics_read (GstBuffer *buffer, GArray *boxes);

@@ -30,24 +30,6 @@ post_error (GstDeimResults *self, const GError *error, const gchar *debug)
 
 /* ------------------------------------------------------------------- frames */
 
-/* How many detections that @looks speak of are not among @boxes: at least so many, as boxes of others may be among them
- * that do not say whose they are. */
-static guint
-count_missing (const GArray *looks, const GArray *boxes)
-{
-  guint missing = 0;
-  for (guint i = 0; i < looks->len; i++) {
-    const GstDeimFrameLook *look = &g_array_index (looks, GstDeimFrameLook, i);
-    guint left = 0;
-    for (guint j = 0; j < boxes->len; j++) {
-      const gchar *source = g_array_index (boxes, GstDeimBox, j).source;
-      left += !source || source == look->source;
-    }
-    missing += look->detections > left ? look->detections - left : 0;
-  }
-  return missing;
-}
-
 static gboolean
 is_inferred (const GArray *looks)
 {
@@ -79,7 +61,7 @@ gst_deim_results_transform_ip (GstBaseTransform *base, GstBuffer *buffer)
   gst_deim_frame_meta_read (buffer, self->looks);
   gst_deim_meta_read (buffer, self->boxes);
   guint64 number = self->looks->len > 0 ? g_array_index (self->looks, GstDeimFrameLook, 0).frame : self->next_frame;
-  guint missing = count_missing (self->looks, self->boxes);
+  guint missing = gst_deim_count_missing (self->looks, self->boxes);
   self->next_frame = number + 1;
 
   GST_OBJECT_LOCK (self);

@@ -526,6 +526,22 @@ test_hold_ends (void)
   teardown_harness (harness);
 }
 
+/* Boxes that something took off the frames before they came here are told of, once. */
+static void
+test_lost_boxes (void)
+{
+  GstHarness *harness = setup_harness ("deimoverlay", CAPS);
+  for (guint i = 0; i < 3; i++) {
+    GstBuffer *buffer = make_marked (i, FALSE);
+    gst_structure_set (gst_custom_meta_get_structure (gst_buffer_get_custom_meta (buffer, "DeimFrameMeta")), "inferred",
+                       G_TYPE_BOOLEAN, TRUE, "detections", G_TYPE_UINT, i, NULL);
+    g_assert_cmpuint (draw_and_count (harness, buffer), ==, 0);
+    g_autoptr (GstMessage) message = pop_message (harness, GST_MESSAGE_WARNING);
+    g_assert_true ((message != NULL) == (i == 1));
+  }
+  teardown_harness (harness);
+}
+
 /* More than Cairo can draw on: an error that says so, once, and the end of the stream. Without boxes nothing is drawn.
  */
 static void
@@ -555,6 +571,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deimoverlay/foreign-regions", test_foreign_regions);
   g_test_add_func ("/deimoverlay/nothing-to-draw", test_nothing_to_draw);
   g_test_add_func ("/deimoverlay/labels", test_labels);
+  g_test_add_func ("/deimoverlay/lost-boxes", test_lost_boxes);
   g_test_add_data_func ("/deimoverlay/pieces-are-complete/here", NULL, test_pieces_are_complete);
   g_test_add_data_func ("/deimoverlay/pieces-are-complete/downstream", "", test_pieces_are_complete);
   g_test_add_func ("/deimoverlay/formats", test_formats);
