@@ -307,7 +307,7 @@ deim_gpu_save_pipeline_cache (DeimGpu *gpu)
   if (deim_pipeline_cache_write (gpu->cache_path, &gpu->properties, payload, size, &problem))
     deim_debug ("wrote %" G_GSIZE_FORMAT " bytes of pipelines to %s", size, gpu->cache_path);
   else
-    deim_info ("the pipeline cache is not kept: %s", problem->message);
+    deim_warning ("the pipeline cache is not kept, and the next start takes as long as the first: %s", problem->message);
 
 fail:
   return;
