@@ -27,8 +27,9 @@
  *
  * |[
  * gst-launch-1.0 v4l2src ! queue leaky=downstream max-size-buffers=1 ! videoconvert ! deimdetect
- * model=deimv2.safetensors in-flight=1 ! deimoverlay ! videoconvert ! autovideosink
- * ]| A camera, with the least latency.
+ * model=deimv2.safetensors in-flight=1 ! queue max-size-bytes=0 ! deimoverlay ! videoconvert ! autovideosink
+ * ]| A camera, with the least latency. A live pipeline wants the queue behind the detector: what the sink waits for
+ * would else keep the thread that takes the camera's frames.
  *
  * Since: 0.1
  */
@@ -40,6 +41,9 @@
 
 GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
 #define GST_CAT_DEFAULT gst_deim_debug
+
+/* Microseconds without an inference after which a late sink is not this element's doing. */
+#define QOS_PATIENCE G_USEC_PER_SEC
 
 /* A stream whose caps have no frame rate is taken for one of 25 frames a second. */
 #define DEFAULT_FRAME_DURATION (GST_SECOND / 25)
@@ -125,6 +129,7 @@ reset (GstDeimDetect *self)
   self->earliest = GST_CLOCK_TIME_NONE;
   self->position = GST_CLOCK_TIME_NONE;
   self->proportion = 1.0;
+  self->busy = 0;
   self->live = FALSE;
   self->upstream_latency = 0;
   self->configured = GST_CLOCK_TIME_NONE;
@@ -414,6 +419,15 @@ gst_deim_detect_sink_event (GstBaseTransform *base, GstEvent *event)
   return GST_BASE_TRANSFORM_CLASS (parent_class)->sink_event (base, event);
 }
 
+/* Whether lateness is for this element to mend, by fewer inferences. Upstream is told when it makes none as it is: a
+ * decoder that hears of lateness drops frames. The object lock is held. */
+static gboolean
+can_catch_up (GstDeimDetect *self)
+{
+  gint64 patience = QOS_PATIENCE + (gint64) (2 * self->counts.inference / GST_USECOND);
+  return self->settings.qos && !self->settings.pass_through && g_get_monotonic_time () < self->busy + patience;
+}
+
 static gboolean
 gst_deim_detect_src_event (GstBaseTransform *base, GstEvent *event)
 {
@@ -433,7 +447,12 @@ gst_deim_detect_src_event (GstBaseTransform *base, GstEvent *event)
       self->earliest = timestamp + 2 * (GstClockTime) diff;
     else
       self->earliest = timestamp > (GstClockTime) -diff ? timestamp - (GstClockTime) -diff : 0;
+    gboolean mends = diff > 0 && can_catch_up (self);
     GST_OBJECT_UNLOCK (self);
+    if (mends) {
+      gst_event_unref (event);
+      return TRUE;
+    }
   }
   if (GST_EVENT_TYPE (event) == GST_EVENT_LATENCY) {
     GstClockTime latency;

@@ -84,6 +84,7 @@ struct _GstDeimDetect {
   GstDeimCounts counts;          /* object */
   GstClockTime earliest;         /* object: QoS, running time; NONE: no word from downstream */
   gdouble proportion;            /* object: QoS */
+  gint64 busy;                   /* object: when there was an inference last (g_get_monotonic_time()) */
   gboolean live;                 /* object: upstream said so to a LATENCY query */
   GstClockTime upstream_latency; /* object: the least that upstream answered */
   GstClockTime latency;          /* object: what LATENCY queries are answered on top of it */

@@ -380,7 +380,7 @@ gst_deim_flow_enter (GstDeimDetect *self, GstBuffer *buffer)
   *frame = (GstDeimPending){ .buffer = buffer,
                              .frame = self->next_frame++,
                              .running = gst_deim_running_time (segment, GST_BUFFER_PTS (buffer)),
-                             .entered = g_get_monotonic_time () };
+                             .entered = self->came };
   frame->skip = choose_skip (self, frame);
   GST_OBJECT_LOCK (self);
   self->counts.frames++;

@@ -189,6 +189,7 @@ gst_deim_submit_collect (GstDeimDetect *self, GstDeimPending *frame)
   DeimDetectorStats stats;
   deim_detector_get_stats (self->detector, &stats);
   GST_OBJECT_LOCK (self);
+  self->busy = g_get_monotonic_time ();
   self->counts.batches = stats.batches;
   self->counts.batch_frames = stats.frames;
   GST_OBJECT_UNLOCK (self);

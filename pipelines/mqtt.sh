@@ -28,6 +28,6 @@ fi
 have deimmqtt || die "this build has no deimmqtt: install libmosquitto-dev and build again"
 
 launch "${source[@]}" ! \
-  deimdetect model="$model" "${settings[@]}" ! \
+  deimdetect model="$model" "${settings[@]}" ! queue max-size-bytes=0 ! \
   deimmqtt host="$host" port="$port" topic="$topic" ! \
   deimoverlay ! "${sink[@]}"

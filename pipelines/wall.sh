@@ -19,7 +19,7 @@ wall=(compositor name=wall background=black
 for i in 0 1 2 3; do
   read_from "${arguments[i]}"
   wall+=("${source[@]}" ! queue !
-    deimdetect model="$model" "${settings[@]}" !
+    deimdetect model="$model" "${settings[@]}" ! queue max-size-bytes=0 !
     deimoverlay !
     videoconvert ! videoscale add-borders=true ! video/x-raw,width=640,height=360,pixel-aspect-ratio=1/1 !
     queue ! wall.sink_"$i")

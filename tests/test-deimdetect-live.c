@@ -16,6 +16,19 @@ static gchar *model; /* a fake one of 5 classes */
  * less than one of them. */
 #define BUSY 150000
 
+/* Of those that came to upstream since the last call. */
+static guint
+count_qos_events (GstHarness *harness)
+{
+  GstEvent *event;
+  guint count = 0;
+  while ((event = gst_harness_try_pull_upstream_event (harness))) {
+    count += GST_EVENT_TYPE (event) == GST_EVENT_QOS;
+    gst_event_unref (event);
+  }
+  return count;
+}
+
 static void
 test_qos (void)
 {
@@ -44,12 +57,21 @@ test_qos (void)
   g_assert_cmpuint (running, ==, 80 * GST_MSECOND);
   g_assert_null (pop_message (harness, GST_MESSAGE_QOS));
 
+  /* What it mends itself it keeps from upstream, where a decoder would drop frames. */
+  g_assert_cmpuint (count_qos_events (harness), ==, 0);
+
   /* Switched off while playing. */
   g_object_set (harness->element, "qos", FALSE, NULL);
   gst_harness_push_upstream_event (harness, gst_event_new_qos (GST_QOS_TYPE_UNDERFLOW, 1.5, GST_SECOND, 0));
+  g_assert_cmpuint (count_qos_events (harness), ==, 1);
   push_frames (harness, RGB_CAPS, 4, 1);
   g_autoptr (GstBuffer) buffer = pull_frame (harness, 4);
   g_assert_true (was_inferred (buffer));
+
+  /* Nor is there anything to mend where it makes no inference. */
+  g_object_set (harness->element, "qos", TRUE, "pass-through", TRUE, NULL);
+  gst_harness_push_upstream_event (harness, gst_event_new_qos (GST_QOS_TYPE_UNDERFLOW, 1.5, GST_SECOND, 0));
+  g_assert_cmpuint (count_qos_events (harness), ==, 1);
   fake_harness_teardown (harness);
 }
 

@@ -255,15 +255,6 @@ read_watch (Watch *watch, GstElement *detect, Told *told, gint64 *since)
   return line;
 }
 
-/* A decoder would drop frames of its own where downstream is late, and nobody would count them. */
-static void
-on_element (GstBin *bin, GstBin *parent, GstElement *element, gpointer unused)
-{
-  if (gst_element_factory_list_is_type (gst_element_get_factory (element), GST_ELEMENT_FACTORY_TYPE_DECODER) &&
-      g_object_class_find_property (G_OBJECT_GET_CLASS (element), "qos"))
-    g_object_set (element, "qos", FALSE, NULL);
-}
-
 static void
 print_line (guint end, const Line *line)
 {
@@ -287,7 +278,7 @@ check_line (const Line *line, const Line *before)
   gdouble latency_ms = MAX (line->latency_ms, before->latency_ms) + line->moved_ms + before->moved_ms;
   g_assert_cmpfloat (line->worst_ms, <, latency_ms + BUSY_MS);
   g_assert_cmpuint (line->inferred, >, 0);
-  g_assert_cmpfloat (line->detect_ms, <, 8 * line->seconds * 1000 / (gdouble) line->inferred + BUSY_MS);
+  g_assert_cmpfloat (line->detect_ms, <, 5 * line->seconds * 1000 / (gdouble) line->inferred + BUSY_MS);
 }
 
 static void
@@ -300,9 +291,9 @@ test_slow_network (void)
   /* rtspsrc waits 100 ms for packets that come late; its timestamps are the camera's, without the corrections of two
    * clocks that drift apart, of which there is one here. Late by up to 20 ms is in time, as for video sinks. */
   g_autofree gchar *text = g_strdup_printf (
-      "rtspsrc location=%s latency=100 buffer-mode=none ! decodebin ! deimdetect name=detect "
-      "model=%s threshold=0.3 ! deimoverlay ! fakesink name=sink sync=true qos=true max-lateness=20000000 "
-      "signal-handoffs=true",
+      "rtspsrc location=%s latency=100 buffer-mode=none ! decodebin ! videoconvert ! deimdetect name=detect "
+      "model=%s threshold=0.3 ! queue max-size-bytes=0 ! deimoverlay ! videoconvert ! fakesink name=sink sync=true "
+      "qos=true max-lateness=20000000 signal-handoffs=true",
       address, slow);
   g_autoptr (GstElement) pipeline = gst_parse_launch (text, &error);
   g_assert_no_error (error);
@@ -314,7 +305,6 @@ test_slow_network (void)
   gst_pad_add_probe (entry, GST_PAD_PROBE_TYPE_BUFFER, on_entry, &watch, NULL);
   gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, on_arrival, &watch, NULL);
   g_signal_connect (sink, "handoff", G_CALLBACK (on_shown), &watch);
-  g_signal_connect (pipeline, "deep-element-added", G_CALLBACK (on_element), NULL);
 
   gst_element_set_state (pipeline, GST_STATE_PLAYING);
   /* Connecting, the first key frame, compiling and finding out how slow the network is do not count. */
@@ -361,7 +351,7 @@ test_slow_network (void)
   g_assert_cmpuint (told.dropped, ==, late + overload);
   /* In time, so that a viewer sees 25 frames a second. When the latency changes, the frames that were on their way are
    * late by the change at most, and as many as fit into it. */
-  g_assert_cmpfloat ((gdouble) window.arrived - shown, <, 0.1 * window.arrived + RATE * moved_ms / 1000);
+  g_assert_cmpfloat ((gdouble) window.arrived - shown, <, 0.03 * window.arrived + RATE * moved_ms / 1000);
   g_assert_cmpfloat (window.lag_ms, <, line[lines - 1].latency_ms + line[lines - 1].moved_ms + BUSY_MS);
   /* Memory does not pile up. */
   if (lines > 6)
