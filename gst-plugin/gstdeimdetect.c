@@ -42,9 +42,6 @@
 GST_DEBUG_CATEGORY_EXTERN (gst_deim_debug);
 #define GST_CAT_DEFAULT gst_deim_debug
 
-/* Microseconds without an inference after which a late sink is not this element's doing. */
-#define QOS_PATIENCE G_USEC_PER_SEC
-
 /* A stream whose caps have no frame rate is taken for one of 25 frames a second. */
 #define DEFAULT_FRAME_DURATION (GST_SECOND / 25)
 
@@ -419,40 +416,14 @@ gst_deim_detect_sink_event (GstBaseTransform *base, GstEvent *event)
   return GST_BASE_TRANSFORM_CLASS (parent_class)->sink_event (base, event);
 }
 
-/* Whether lateness is for this element to mend, by fewer inferences. Upstream is told when it makes none as it is: a
- * decoder that hears of lateness drops frames. The object lock is held. */
-static gboolean
-can_catch_up (GstDeimDetect *self)
-{
-  gint64 patience = QOS_PATIENCE + (gint64) (2 * self->counts.inference / GST_USECOND);
-  return self->settings.qos && !self->settings.pass_through && g_get_monotonic_time () < self->busy + patience;
-}
-
 static gboolean
 gst_deim_detect_src_event (GstBaseTransform *base, GstEvent *event)
 {
   GstDeimDetect *self = GST_DEIM_DETECT (base);
 
-  if (GST_EVENT_TYPE (event) == GST_EVENT_QOS) {
-    GstClockTimeDiff diff;
-    GstClockTime timestamp;
-    gdouble proportion;
-    gst_event_parse_qos (event, NULL, &proportion, &diff, &timestamp);
-    GST_OBJECT_LOCK (self);
-    self->proportion = proportion;
-    /* A late sink is given twice what it lacks, so that it catches up; one that is early moves the mark back. */
-    if (!GST_CLOCK_TIME_IS_VALID (timestamp))
-      self->earliest = GST_CLOCK_TIME_NONE;
-    else if (diff > 0)
-      self->earliest = timestamp + 2 * (GstClockTime) diff;
-    else
-      self->earliest = timestamp > (GstClockTime) -diff ? timestamp - (GstClockTime) -diff : 0;
-    gboolean mends = diff > 0 && can_catch_up (self);
-    GST_OBJECT_UNLOCK (self);
-    if (mends) {
-      gst_event_unref (event);
-      return TRUE;
-    }
+  if (GST_EVENT_TYPE (event) == GST_EVENT_QOS && gst_deim_timing_hear_qos (self, event)) {
+    gst_event_unref (event);
+    return TRUE;
   }
   if (GST_EVENT_TYPE (event) == GST_EVENT_LATENCY) {
     GstClockTime latency;

@@ -197,6 +197,9 @@ void gst_deim_timing_update_latency (GstDeimDetect *self, gboolean exact);
 /* One more inference took @microseconds. The first ones after a start or a caps change are not counted: they compile.
  */
 void gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds);
+/* Takes note of a QoS event. Whether it is for this element alone, which makes fewer inferences: a decoder that heard
+ * of lateness would drop frames. From any thread. */
+gboolean gst_deim_timing_hear_qos (GstDeimDetect *self, GstEvent *event);
 /* Whether downstream has no use for a result of @frame any more. */
 gboolean gst_deim_timing_is_late (GstDeimDetect *self, const GstDeimPending *frame);
 /* Says on the bus that @frame is not inferred. */

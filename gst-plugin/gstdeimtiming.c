@@ -57,6 +57,38 @@ gst_deim_timing_note_inference (GstDeimDetect *self, gint64 microseconds)
 
 /* --------------------------------------------------------------------- late */
 
+/* Microseconds without an inference after which a late sink is not this element's doing. */
+#define QOS_PATIENCE G_USEC_PER_SEC
+
+/* Whether lateness is for this element to mend, by fewer inferences. The object lock is held. */
+static gboolean
+can_catch_up (GstDeimDetect *self)
+{
+  gint64 patience = QOS_PATIENCE + (gint64) (2 * self->counts.inference / GST_USECOND);
+  return self->settings.qos && !self->settings.pass_through && g_get_monotonic_time () < self->busy + patience;
+}
+
+gboolean
+gst_deim_timing_hear_qos (GstDeimDetect *self, GstEvent *event)
+{
+  GstClockTimeDiff diff;
+  GstClockTime timestamp;
+  gdouble proportion;
+  gst_event_parse_qos (event, NULL, &proportion, &diff, &timestamp);
+  GST_OBJECT_LOCK (self);
+  self->proportion = proportion;
+  /* A late sink is given twice what it lacks, so that it catches up; one that is early moves the mark back. */
+  if (!GST_CLOCK_TIME_IS_VALID (timestamp))
+    self->earliest = GST_CLOCK_TIME_NONE;
+  else if (diff > 0)
+    self->earliest = timestamp + 2 * (GstClockTime) diff;
+  else
+    self->earliest = timestamp > (GstClockTime) -diff ? timestamp - (GstClockTime) -diff : 0;
+  gboolean mends = diff > 0 && can_catch_up (self);
+  GST_OBJECT_UNLOCK (self);
+  return mends;
+}
+
 gboolean
 gst_deim_timing_is_late (GstDeimDetect *self, const GstDeimPending *frame)
 {
