@@ -26,7 +26,7 @@ build (DeimLanes *self, DeimModel *model, const DeimDetectorOptions *options, GE
     deim_graph_free (graph);
     return FALSE;
   }
-  self->executor = deim_executor_new (self->gpu, graph, options->precision, TRUE, error);
+  self->executor = deim_executor_new (self->gpu, graph, options->precision, TRUE, NULL, error);
   return self->executor != NULL;
 }
 

@@ -152,7 +152,7 @@ computes_rightly (DeimGpu *gpu, gboolean half, GError **error)
     deim_graph_free (n.graph);
     return FALSE;
   }
-  executor = deim_executor_new (gpu, n.graph, half ? DEIM_PRECISION_FP16 : DEIM_PRECISION_AUTO, TRUE, error);
+  executor = deim_executor_new (gpu, n.graph, half ? DEIM_PRECISION_FP16 : DEIM_PRECISION_AUTO, TRUE, NULL, error);
   if (!executor || !(run = deim_run_new (executor, DEIM_RUN_HOST_INPUTS | DEIM_RUN_POISON, error)))
     return FALSE;
   deim_run_write (run, n.input, picture);
