@@ -334,7 +334,8 @@ typedef struct {
   gboolean timestamps; /* measure stages, for deim_detector_get_profile() */
   /* Frames that wait at the same time are computed together: so many at most, 1..16. 0: one for each detector of an
    * engine, up to 8, where the device gains by it, else 1. A batch may be partial, and a frame's detections do not
-   * depend on its company. With another size of batch a GPU may sum in another order; a CPU does not. */
+   * depend on its company. With another size of batch a GPU may sum in another order; a CPU does not, unless it was
+   * tuned (deim_device_tune()) for one of the two. */
   guint batch;
   /* Milliseconds for which an idle device waits for a batch to fill while more frames may come; see
    * deim_detector_rest(). With 0, the default, it never waits, and batches grow with the load. */
@@ -460,6 +461,43 @@ DEIM_API void deim_engine_get_stats (DeimEngine *engine, DeimDetectorStats *stat
  * network are its whole batch's. Empty unless options.timestamps was set.
  */
 DEIM_API GArray *deim_detector_get_profile (DeimDetector *detector);
+
+/* ------------------------------------------------------------------ tuning */
+
+/** What was found out about layers of one kind: of one shape, and so of one description. */
+typedef struct {
+  gchar layer[80];  /* "conv2d 3x3/1 64>64 40x40 x1 auto": kernel and stride, channels, result, batch, precision */
+  guint count;      /* layers like it in the network */
+  gchar usual[24];  /* the variant of the kernel that they get untuned, "rows-4x8", */
+  gdouble usual_ms; /* and their time in all */
+  gchar best[24];   /* the fastest one; the usual one where none is faster by more than chance */
+  gdouble best_ms;
+} DeimTunedLayer;
+
+/** DeimTuneFunc: before each frame: frame @frame, from 0 on, of step @step of @steps, which tries @variant. FALSE ends
+ * the tuning; what was found so far is kept. */
+typedef gboolean (*DeimTuneFunc) (const gchar *variant, guint step, guint steps, guint frame, gpointer user_data);
+
+/**
+ * deim_device_tune:
+ * @options: (nullable): height, width, precision and batch are looked at; layers of other sizes are others
+ * @frames: to measure with each variant, >= 1
+ * @progress: (nullable)
+ *
+ * Runs the network of @model with each variant that its layers' kernels have, notes which is the fastest for each kind
+ * of layer, and keeps that in a file beside the pipeline cache, after each variant. Networks use it that are made on
+ * devices opened afterwards, of whatever model: of the same driver, build and features in use. A variant that computes
+ * wrongly on the device is warned of and left out. Takes minutes on a CPU. Returns a GArray of DeimTunedLayer that the
+ * caller owns. DEIM_ERROR_UNSUPPORTED where the device measures no time, DEIM_ERROR_WRITE.
+ */
+DEIM_API GArray *deim_device_tune (DeimDevice *device, DeimModel *model, const DeimDetectorOptions *options,
+                                   guint frames, DeimTuneFunc progress, gpointer user_data, GError **error);
+
+/** deim_device_get_tuning_file: where that is, whether it is there or not; NULL without a cache. Free with g_free(). */
+DEIM_API gchar *deim_device_get_tuning_file (DeimDevice *device);
+
+/** deim_device_forget_tuning: removes it; TRUE also where there is none. */
+DEIM_API gboolean deim_device_forget_tuning (DeimDevice *device, GError **error);
 
 /* --------------------------------------------------------------- utilities */
 

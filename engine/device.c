@@ -3,12 +3,15 @@
 
 #include "error.h"
 #include "selftest.h"
+#include "tuner.h"
 
 struct _DeimDevice {
   gatomicrefcount refs;
   DeimGpu *gpu;
   GMutex lock;
   gboolean checked[2]; /* [half] */
+  gboolean tuning_read;
+  DeimTuning *tuning; /* or NULL */
 };
 
 DeimDevice *
@@ -42,6 +45,7 @@ deim_device_unref (DeimDevice *self)
 {
   if (!self || !g_atomic_ref_count_dec (&self->refs))
     return;
+  deim_tuning_free (self->tuning);
   deim_gpu_unref (self->gpu);
   g_mutex_clear (&self->lock);
   g_free (self);
@@ -98,4 +102,15 @@ deim_device_check (DeimDevice *self, DeimPrecision wanted, DeimPrecision *ret_pr
                      : wanted == DEIM_PRECISION_AUTO ? DEIM_PRECISION_AUTO
                                                      : DEIM_PRECISION_FP32;
   return good;
+}
+
+const DeimTuning *
+deim_device_get_tuning (DeimDevice *self)
+{
+  g_mutex_lock (&self->lock);
+  if (!self->tuning_read)
+    self->tuning = deim_tuner_load (self->gpu);
+  self->tuning_read = TRUE;
+  g_mutex_unlock (&self->lock);
+  return self->tuning;
 }

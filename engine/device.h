@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* device.h - a public DeimDevice: a DeimGpu, and whether its kernels have been checked. */
+/* device.h - a public DeimDevice: a DeimGpu, whether its kernels have been checked, and what they were tuned to. */
 #pragma once
 
 #include "engine/deim.h"
 #include "engine/gpu/gpu.h"
+#include "engine/ops/tuning.h"
 
 DeimGpu *deim_device_get_gpu (DeimDevice *device); /* (transfer none) */
 
@@ -15,3 +16,7 @@ DeimGpu *deim_device_get_gpu (DeimDevice *device); /* (transfer none) */
  * wrongly without any feature. Thread-safety: safe.
  */
 gboolean deim_device_check (DeimDevice *device, DeimPrecision wanted, DeimPrecision *ret_precision, GError **error);
+
+/* What `deim tune` has found out about the device, read at the first call, after deim_device_check(); NULL: nothing.
+ * (transfer none) Thread-safety: safe. */
+const DeimTuning *deim_device_get_tuning (DeimDevice *device);

@@ -259,8 +259,7 @@ static void
 replace_lanes (DeimEngine *self, guint frames)
 {
   g_autoptr (GError) error = NULL;
-  DeimLanes *lanes =
-      deim_lanes_new (self->model, self->lanes->gpu, &self->options, frames, self->generation + 1, &error);
+  DeimLanes *lanes = deim_lanes_new (self->model, self->device, &self->options, frames, self->generation + 1, &error);
   if (!lanes) {
     deim_warning ("no batches of %u frames, %u stay the most: %s", frames, self->lanes->batch, error->message);
     return;
@@ -362,7 +361,7 @@ deim_engine_new (DeimModel *model, DeimDevice *device, const DeimDetectorOptions
       !deim_device_check (device, self->options.precision, &self->options.precision, error))
     return NULL;
   self->grows = self->options.batch == 0 && deim_gpu_get_policy (gpu)->on[DEIM_DECISION_BATCH];
-  self->lanes = deim_lanes_new (model, gpu, &self->options, MAX (self->options.batch, 1), self->generation, error);
+  self->lanes = deim_lanes_new (model, device, &self->options, MAX (self->options.batch, 1), self->generation, error);
   if (!self->lanes)
     return NULL;
   self->options.max_detections = self->lanes->max_detections;

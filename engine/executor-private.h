@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* executor-private.h - what executor.c prepares and run.c records. */
+/* executor-private.h - what executor.c prepares, run.c records and tuner.c measures. */
 #pragma once
 
 #include "engine/executor.h"

@@ -25,7 +25,7 @@ break_kernel (DeimDispatchList *list)
 }
 
 static gboolean
-make_dispatches (DeimExecutor *self, GError **error)
+make_dispatches (DeimExecutor *self, const DeimTuning *tuning, GError **error)
 {
   const DeimGpuPolicy *policy = deim_gpu_get_policy (self->gpu);
   DeimOpDevice device = { .subgroup_size = policy->subgroup_size,
@@ -42,6 +42,7 @@ make_dispatches (DeimExecutor *self, GError **error)
                           .matrix_k = policy->matrix.k };
   self->list = deim_dispatch_list_new (self->layouts, &device);
   self->list->parts = MAX (self->share.count, 1);
+  self->list->tuning = tuning;
   for (guint i = 0; i < deim_graph_get_n_nodes (self->graph); i++) {
     DeimNode *node = deim_graph_get_node (self->graph, i);
     if (!node->op->dispatch)
@@ -50,6 +51,7 @@ make_dispatches (DeimExecutor *self, GError **error)
     if (!node->op->dispatch (node, self->list, error))
       return FALSE;
   }
+  self->list->tuning = NULL;
   break_kernel (self->list);
   return TRUE;
 }
@@ -369,7 +371,7 @@ deim_executor_alignment (DeimGpu *gpu)
 
 /* Takes @graph. */
 static DeimExecutor *
-make (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, const DeimGpuBuffer *buffer,
+make (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, const DeimTuning *tuning, const DeimGpuBuffer *buffer,
       const DeimResident *residents, guint n, const DeimShare *share, GError **error)
 {
   g_autoptr (DeimExecutor) self = g_new0 (DeimExecutor, 1);
@@ -388,7 +390,7 @@ make (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, const DeimGpuBuff
       self->resident_offset[residents[i].tensor->id] = residents[i].offset;
   }
   self->layouts = deim_layouts_new (graph, error);
-  if (!self->layouts || !make_dispatches (self, error))
+  if (!self->layouts || !make_dispatches (self, tuning, error))
     return NULL;
   plan_arena (self);
   if (!upload_weights (self, error) || !make_pipelines (self, error))
@@ -397,18 +399,19 @@ make (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, const DeimGpuBuff
 }
 
 DeimExecutor *
-deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboolean optimise, GError **error)
+deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboolean optimise, const DeimTuning *tuning,
+                   GError **error)
 {
   if (optimise)
     deim_graph_optimise (graph, deim_op_find ("slice"));
-  return make (gpu, graph, precision, NULL, NULL, 0, &(DeimShare){ 0 }, error);
+  return make (gpu, graph, precision, tuning, NULL, NULL, 0, &(DeimShare){ 0 }, error);
 }
 
 DeimExecutor *
 deim_executor_new_training (DeimGpu *gpu, DeimGraph *graph, const DeimGpuBuffer *buffer, const DeimResident *residents,
                             guint n, const DeimShare *share, GError **error)
 {
-  return make (gpu, graph, DEIM_PRECISION_FP32, buffer, residents, n, share, error);
+  return make (gpu, graph, DEIM_PRECISION_FP32, NULL, buffer, residents, n, share, error);
 }
 
 void

@@ -22,6 +22,7 @@
 #include "engine/deim.h"
 #include "engine/gpu/gpu.h"
 #include "engine/graph/graph.h"
+#include "engine/ops/tuning.h"
 #include "engine/share.h"
 
 /* Thread-safety: immutable after creation; any number of threads may make runs of it. */
@@ -30,11 +31,12 @@ typedef struct _DeimExecutor DeimExecutor;
 /*
  * Takes @graph, whose inputs and outputs are its DEIM_TENSOR_INPUT tensors and
  * those marked by deim_graph_mark_output(). @optimise: fold, fuse and merge first
- * (tests of single ops go without). @precision: deim_device_check()'s answer. Errors: those of the device, and
+ * (tests of single ops go without). @precision: deim_device_check()'s answer. @tuning: (nullable): whose variants
+ * operators prefer, read during the call only. Errors: those of the device, and
  * DEIM_ERROR_UNSUPPORTED for a graph that no kernel serves.
  */
 DeimExecutor *deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboolean optimise,
-                                 GError **error);
+                                 const DeimTuning *tuning, GError **error);
 
 /* A plain tensor that lies in a buffer of the caller's: a trained parameter, or its gradient. */
 typedef struct {

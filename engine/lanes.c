@@ -7,7 +7,7 @@
 #include "model.h"
 
 static gboolean
-build (DeimLanes *self, DeimModel *model, const DeimDetectorOptions *options, GError **error)
+build (DeimLanes *self, DeimModel *model, const DeimTuning *tuning, const DeimDetectorOptions *options, GError **error)
 {
   DeimNetworkOutputs outputs;
   DeimGraph *graph = deim_model_build (model, self->batch, self->height, self->width, &outputs, error);
@@ -26,7 +26,7 @@ build (DeimLanes *self, DeimModel *model, const DeimDetectorOptions *options, GE
     deim_graph_free (graph);
     return FALSE;
   }
-  self->executor = deim_executor_new (self->gpu, graph, options->precision, TRUE, error);
+  self->executor = deim_executor_new (self->gpu, graph, options->precision, TRUE, tuning, error);
   return self->executor != NULL;
 }
 
@@ -63,18 +63,19 @@ deim_lanes_add_batch (DeimLanes *self, const DeimBatch *made)
 }
 
 DeimLanes *
-deim_lanes_new (DeimModel *model, DeimGpu *gpu, const DeimDetectorOptions *options, guint batch, guint generation,
+deim_lanes_new (DeimModel *model, DeimDevice *device, const DeimDetectorOptions *options, guint batch, guint generation,
                 GError **error)
 {
   g_autoptr (DeimLanes) self = g_new0 (DeimLanes, 1);
   DeimBatch first;
-  self->gpu = deim_gpu_ref (gpu);
+  self->gpu = deim_gpu_ref (deim_device_get_gpu (device));
   self->batch = batch;
   self->height = options->height;
   self->width = options->width;
   self->timestamps = options->timestamps;
   self->first_id = ((guint64) generation + 1) * DEIM_LANES_BATCHES;
-  if (!build (self, model, options, error) || !deim_lanes_make_batch (self, &first, error))
+  if (!build (self, model, deim_device_get_tuning (device), options, error) ||
+      !deim_lanes_make_batch (self, &first, error))
     return NULL;
   deim_lanes_add_batch (self, &first);
   return g_steal_pointer (&self);

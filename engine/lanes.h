@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "device.h"
 #include "executor.h"
 #include "preprocessor.h"
 #include "schedule.h"
@@ -42,7 +43,7 @@ typedef struct {
 
 /* @options: height and width are given, precision is deim_device_check()'s answer. @batch: frames. @generation: no two
  * lanes with the same preprocessors have the same. */
-DeimLanes *deim_lanes_new (DeimModel *model, DeimGpu *gpu, const DeimDetectorOptions *options, guint batch,
+DeimLanes *deim_lanes_new (DeimModel *model, DeimDevice *device, const DeimDetectorOptions *options, guint batch,
                            guint generation, GError **error);
 void deim_lanes_free (DeimLanes *lanes); /* NULL is allowed; waits for the device */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimLanes, deim_lanes_free)

@@ -27,7 +27,8 @@ deim_network_new (DeimModel *model, DeimDevice *device, guint batch, guint heigh
                                        width ? width : info->input_width, &self->outputs, error);
   if (!graph)
     goto fail;
-  self->executor = deim_executor_new (deim_device_get_gpu (device), graph, precision, TRUE, error);
+  self->executor =
+      deim_executor_new (deim_device_get_gpu (device), graph, precision, TRUE, deim_device_get_tuning (device), error);
   if (!self->executor)
     goto fail;
   self->run = deim_run_new (self->executor, DEIM_RUN_HOST_INPUTS, error);

@@ -5,7 +5,6 @@
 
 #include "engine/error.h"
 #include "engine/executor.h"
-#include "engine/gpu/shaders.h"
 #include "engine/graph/op.h"
 #include "engine/graph/reference.h"
 #include "engine/ops/ops.h"
@@ -131,9 +130,8 @@ deviation (const gfloat *actual, const gfloat *expected, gsize n)
   return worst / scale;
 }
 
-/* FALSE without an error: the results are wrong. With one: they could not be had. */
-static gboolean
-computes_rightly (DeimGpu *gpu, gboolean half, GError **error)
+gboolean
+deim_selftest_computes_rightly (DeimGpu *gpu, gboolean half, const DeimTuning *tuning, GError **error)
 {
   Network n = { 0 };
   g_autoptr (DeimReferenceRun) expected = NULL;
@@ -152,7 +150,7 @@ computes_rightly (DeimGpu *gpu, gboolean half, GError **error)
     deim_graph_free (n.graph);
     return FALSE;
   }
-  executor = deim_executor_new (gpu, n.graph, half ? DEIM_PRECISION_FP16 : DEIM_PRECISION_AUTO, TRUE, error);
+  executor = deim_executor_new (gpu, n.graph, half ? DEIM_PRECISION_FP16 : DEIM_PRECISION_AUTO, TRUE, tuning, error);
   if (!executor || !(run = deim_run_new (executor, DEIM_RUN_HOST_INPUTS | DEIM_RUN_POISON, error)))
     return FALSE;
   deim_run_write (run, n.input, picture);
@@ -175,18 +173,13 @@ computes_rightly (DeimGpu *gpu, gboolean half, GError **error)
 
 /* ------------------------------------------------------------- remembering */
 
-/* What makes a test valid: this build's kernels, the choices that were tested, and that nothing is broken on purpose.
- */
+/* What makes a test valid: what was tested, and that nothing is broken on purpose. */
 static gchar *
 fingerprint (DeimGpu *gpu)
 {
   const gchar *broken = g_getenv ("DEIM_TEST_BREAK");
-  const DeimGpuPolicy *policy = deim_gpu_get_policy (gpu);
-  guint bits = 0;
-  for (guint d = 0; d < DEIM_N_DECISIONS; d++)
-    bits |= policy->on[d] ? 1u << d : 0;
-  return g_strdup_printf ("%s %08x %x %u %u %s\n", deim_version (), deim_shaders_crc, bits, policy->subgroup_size,
-                          deim_gpu_get_properties (gpu)->driver_version, broken ? broken : "");
+  g_autofree gchar *tested = deim_gpu_fingerprint (gpu);
+  return g_strdup_printf ("%s %s\n", tested, broken ? broken : "");
 }
 
 static gboolean
@@ -223,7 +216,7 @@ search (DeimGpu *gpu, gboolean *half, GError **error)
     if (storage ? !*half : !was_on)
       continue;
     deim_gpu_overrule (gpu, d, FALSE, "the self-test found wrong results");
-    if (computes_rightly (gpu, *half && !storage, &problem)) {
+    if (deim_selftest_computes_rightly (gpu, *half && !storage, NULL, &problem)) {
       *half = *half && !storage;
       warn (gpu, deim_decision_name (d));
       return TRUE;
@@ -249,7 +242,7 @@ deim_selftest_run (DeimGpu *gpu, gboolean *half, GError **error)
     return TRUE;
   }
   GError *problem = NULL;
-  if (computes_rightly (gpu, *half, &problem)) {
+  if (deim_selftest_computes_rightly (gpu, *half, NULL, &problem)) {
     if (path && !g_file_set_contents (path, print, -1, NULL))
       deim_info ("%s cannot be written: the self-test will run again at the next start", path);
     return TRUE;

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "engine/gpu/gpu.h"
+#include "engine/ops/tuning.h"
 
 /*
  * *half: whether to test fp16 storage; set to FALSE where only fp32 computes
@@ -18,3 +19,7 @@
  * warning that names device, driver and feature.
  */
 gboolean deim_selftest_run (DeimGpu *gpu, gboolean *half, GError **error);
+
+/* Whether the network comes out right with the variants of @tuning (nullable). FALSE without an error: it does not.
+ * With one: it could not be run. */
+gboolean deim_selftest_computes_rightly (DeimGpu *gpu, gboolean half, const DeimTuning *tuning, GError **error);

@@ -102,8 +102,10 @@ executor_open (DeimGraph *graph, DeimTensor *const *wanted, guint n_wanted, Deim
     if (wanted[i] && wanted[i]->kind == DEIM_TENSOR_ACTIVATION)
       deim_graph_mark_output (graph, wanted[i]);
   vulkan->gpu = deim_gpu_open (NULL, NULL, error);
+  const gchar *variant = g_getenv ("DEIM_TEST_VARIANT");
+  g_autoptr (DeimTuning) tuning = variant ? deim_tuning_new_forced (variant) : NULL;
   if (vulkan->gpu)
-    vulkan->executor = deim_executor_new (vulkan->gpu, graph, precision, TRUE, error);
+    vulkan->executor = deim_executor_new (vulkan->gpu, graph, precision, TRUE, tuning, error);
   else
     deim_graph_free (graph);
   if (vulkan->executor)

@@ -200,7 +200,7 @@ compare_device (Case *c, const gchar *name, const DeimReferenceRun *expected)
   DeimGraph *graph = g_steal_pointer (&c->graph);
   for (guint i = 0; i < deim_graph_get_n_nodes (graph); i++)
     g_hash_table_add (compared, (gpointer) deim_graph_get_node (graph, i)->op->name);
-  g_autoptr (DeimExecutor) executor = deim_executor_new (gpu, graph, DEIM_PRECISION_FP32, FALSE, &error);
+  g_autoptr (DeimExecutor) executor = deim_executor_new (gpu, graph, DEIM_PRECISION_FP32, FALSE, NULL, &error);
   g_assert_no_error (error);
   g_autoptr (DeimRun) run = deim_run_new (executor, DEIM_RUN_HOST_INPUTS | DEIM_RUN_POISON, &error);
   g_assert_no_error (error);

@@ -3,20 +3,23 @@
  * test-ops.c - every operator of the table: shader against reference over random legal shapes, on whatever device is
  * there, in fp32 and fp16 storage. The arena is poisoned with NaN, so an element that a shader leaves unwritten shows.
  *
- * The operators and their shapes stand in op-cases.c; test-gradients.c checks that none is missing.
+ * Convolutions are computed by each variant of their kernels as well. The operators and their shapes stand in
+ * op-cases.c; test-gradients.c checks that none is missing.
  *
  * DEIM_TEST_SEED=n repeats a run.
  */
 #include <math.h>
 #include <string.h>
 
-#include "engine/executor.h"
+#include "engine/executor-private.h"
 #include "engine/graph/op.h"
 #include "engine/graph/reference.h"
 #include "engine/half.h"
+#include "engine/ops/conv2d.h"
 #include "op-cases.h"
 
-#define ROUNDS 12
+#define ROUNDS         12
+#define VARIANT_ROUNDS 4
 
 /* --------------------------------------------------------------- comparing */
 
@@ -62,8 +65,19 @@ check_parts (DeimRun *run, const DeimTensor *out, const gfloat *whole)
   }
 }
 
-static void
-run_case (const OpCase *test, DeimPrecision precision)
+/* Whether a convolution is computed by @variant. */
+static gboolean
+got_variant (const DeimExecutor *executor, const gchar *variant)
+{
+  for (guint i = 0; i < executor->list->choices->len; i++)
+    if (g_str_equal (g_array_index (executor->list->choices, DeimChoice, i).variant, variant))
+      return TRUE;
+  return FALSE;
+}
+
+/* With @variant (nullable) of the kernel wherever it is legal; FALSE where it is not, and nothing is compared. */
+static gboolean
+run_case (const OpCase *test, DeimPrecision precision, const gchar *variant)
 {
   gboolean half = precision == DEIM_PRECISION_FP16;
   g_autoptr (GError) error = NULL;
@@ -91,11 +105,14 @@ run_case (const OpCase *test, DeimPrecision precision)
     g_array_append_val (feeds, feed);
   }
 
+  g_autoptr (DeimTuning) tuning = variant ? deim_tuning_new_forced (variant) : NULL;
+  g_autoptr (DeimExecutor) executor = deim_executor_new (gpu, graph, precision, FALSE, tuning, &error);
+  g_assert_no_error (error);
+  if (variant && !got_variant (executor, variant))
+    return FALSE;
+
   g_autoptr (DeimReferenceRun) expected = NULL;
   deim_reference_run (graph, (DeimFeed *) feeds->data, feeds->len, NULL, &expected, &error);
-  g_assert_no_error (error);
-
-  g_autoptr (DeimExecutor) executor = deim_executor_new (gpu, graph, precision, FALSE, &error);
   g_assert_no_error (error);
   g_autoptr (DeimRun) run = deim_run_new (executor, DEIM_RUN_HOST_INPUTS | DEIM_RUN_POISON | DEIM_RUN_PARTIAL, &error);
   g_assert_no_error (error);
@@ -112,7 +129,7 @@ run_case (const OpCase *test, DeimPrecision precision)
   check_parts (run, out, actual);
   if (out->type == DEIM_TYPE_INT) {
     g_assert_cmpmem (actual, n * 4, deim_reference_get_int (expected, out), n * 4);
-    return;
+    return TRUE;
   }
   const gfloat *reference = deim_reference_get (expected, out);
   gdouble d = op_distance (actual, reference, n), limit = half ? 4e-3 : 2e-5;
@@ -120,6 +137,7 @@ run_case (const OpCase *test, DeimPrecision precision)
     g_test_message ("%s: [%d, %d, %d, %d] differs by %g", test->name, out->shape.n, out->shape.c, out->shape.h,
                     out->shape.w, d);
   g_assert_cmpfloat (d, <=, limit);
+  return TRUE;
 }
 
 static void
@@ -127,11 +145,29 @@ test_case (gconstpointer data)
 {
   const OpCase *test = data;
   for (gint round = 0; round < ROUNDS; round++) {
-    run_case (data, DEIM_PRECISION_FP32);
-    run_case (data, DEIM_PRECISION_FP16);
+    run_case (data, DEIM_PRECISION_FP32, NULL);
+    run_case (data, DEIM_PRECISION_FP16, NULL);
     if (g_str_has_prefix (test->name, "conv2d"))
-      run_case (data, DEIM_PRECISION_AUTO); /* by Winograd */
+      run_case (data, DEIM_PRECISION_AUTO, NULL); /* by Winograd */
   }
+}
+
+/* A variant that `deim tune` may choose, on the convolutions that allow it. */
+static void
+test_variant (gconstpointer variant)
+{
+  guint n = 0;
+  for (gint round = 0; round < VARIANT_ROUNDS; round++)
+    for (guint i = 0; op_cases[i].name; i++)
+      if (g_str_has_prefix (op_cases[i].name, "conv2d")) {
+        n += run_case (&op_cases[i], DEIM_PRECISION_FP16, variant);
+        n += run_case (&op_cases[i], DEIM_PRECISION_AUTO, variant);
+      }
+  gboolean cpu = deim_gpu_get_policy (gpu)->on[DEIM_DECISION_CPU];
+  if (cpu ? g_str_has_prefix (variant, "rows-") : g_str_has_prefix (variant, "tile-"))
+    g_assert_cmpuint (n, >, 0);
+  else if (n == 0)
+    g_test_skip ("the device has no use for it");
 }
 
 int
@@ -149,6 +185,10 @@ main (int argc, char **argv)
   for (guint i = 0; op_cases[i].name; i++) {
     g_autofree gchar *path = g_strconcat ("/ops/", op_cases[i].name, NULL);
     g_test_add_data_func (path, &op_cases[i], test_case);
+  }
+  for (const gchar *const *variant = deim_conv2d_get_variants (); *variant; variant++) {
+    g_autofree gchar *path = g_strconcat ("/ops/variant/", *variant, NULL);
+    g_test_add_data_func (path, *variant, test_variant);
   }
   int status = g_test_run ();
   deim_gpu_unref (gpu);

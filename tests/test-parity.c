@@ -8,7 +8,8 @@
  *     test-parity --set '' --backend vulkan      all sets
  *     test-parity --first                        of each set the first picture only
  *
- * Other options are GLib's (-p PATH, --tap, ..).
+ * Other options are GLib's (-p PATH, --tap, ..). DEIM_TEST_VARIANT=rows-8x4 takes that variant of the convolutions'
+ * kernels wherever it is legal (engine/ops/conv2d-variant.c).
  */
 #include "parity.h"
 

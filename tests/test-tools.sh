@@ -41,10 +41,10 @@ holds () {
 }
 
 expect "no subcommand" 2 "detect " "$deim"
-expect "unknown subcommand" 2 'unknown subcommand "dettect"; there are info, convert, detect, run, eval, bench, dataset, train' "$deim" dettect
+expect "unknown subcommand" 2 'unknown subcommand "dettect"; there are info, convert, detect, run, eval, bench, tune, dataset, train' "$deim" dettect
 expect "help" 0 "Exit status" "$deim" --help
 expect "version" 0 "^deim [0-9]" "$deim" --version
-for tool in info convert detect run eval bench dataset train; do
+for tool in info convert detect run eval bench tune dataset train; do
   expect "$tool --help" 0 "deim $tool " "$deim" $tool --help
   expect "$tool without arguments" 2 "^deim $tool: .*" "$deim" $tool
   expect "$tool with an unknown option" 2 "^deim $tool: .*--nonsense" "$deim" $tool --nonsense
@@ -64,6 +64,8 @@ expect "convert without an output" 2 "give the checkpoint and the file to write"
 expect "convert into another format" 2 "m.onnx: what is written is .safetensors" "$deim" convert m.pth m.onnx
 expect "convert a missing file" 1 "nowhere.pth" "$deim" convert "$dir/nowhere.pth" "$dir/new.safetensors"
 expect "no frames" 2 "frames must be" "$deim" bench m.pth --frames 0
+expect "tune of no frames" 2 "frames must be" "$deim" tune m.pth --frames 0
+expect "tune --forget of a model" 2 "takes no MODEL" "$deim" tune m.pth --forget
 expect "eval without pictures" 2 "images DIR missing" "$deim" eval m.pth --annotations a.json
 expect "eval with both sources" 2 "exclude each other" "$deim" eval m.pth --from-detections d.json --annotations a.json
 
@@ -202,6 +204,27 @@ if [ -f "$model" ]; then
     "$deim" bench "$model" --frames 1 --warmup 0 --start --json
   expect "bench of another frame" 0 "^Frame *NV12 96 x 150" \
     "$deim" bench "$model" --frames 2 --frame 96x150 --format NV12 --size 160x192
+
+  # In a cache folder of its own, but for what the driver has compiled, and with what the library has to tell.
+  tuned="env MESA_SHADER_CACHE_DIR=${XDG_CACHE_HOME:-$HOME/.cache} XDG_CACHE_HOME=$dir/cache G_MESSAGES_DEBUG=deim"
+  expect "tune" 0 "^Saved in $dir/cache/gst-deim/pipelines-[0-9a-f]*.bin.tuned$" $tuned "$deim" tune "$model" --size 160x160 --frames 1
+  holds "its table" "$dir/out" "^conv2d 3x3/2 4>16 80x80 x1 [a-z0-9]*  *1  *[a-z]*-[0-9]*x[0-9]*  *[0-9.]*  .*  [01]\.[0-9]*$"
+  expect "a tuning that is used" 0 "tuned: [0-9]* layers are tuned" \
+    $tuned "$deim" bench "$model" --size 160x160 --frames 1 --warmup 0
+  expect "a tuning of other features" 0 "is of another driver, build or choice of features" \
+    $tuned DEIM_DISABLE=winograd "$deim" bench "$model" --size 160x160 --frames 1 --warmup 0
+  sed -i '$d' "$dir"/cache/gst-deim/*.tuned
+  echo "conv2d: nonsense" >>"$(echo "$dir"/cache/gst-deim/*.tuned)"
+  expect "a damaged tuning" 0 'warning: .*tuned is damaged, and not used; run "deim tune" again' \
+    $tuned "$deim" bench "$model" --size 160x160 --frames 1 --warmup 0
+  expect "tune --forget" 0 "tuned is not there any more" $tuned "$deim" tune --forget
+  expect "what is left" 0 none sh -c 'ls "$1"/cache/gst-deim/*.tuned || echo none' sh "$dir"
+  # Interrupted where the first variant has been tried, with others still to come.
+  $tuned "$deim" tune "$model" --size 160x160 --frames 10 >"$dir/out" 2>"$dir/err" &
+  while ! ls "$dir"/cache/gst-deim/*.tuned >"$dir/list" 2>&1 && kill -0 $! 2>/dev/null; do sleep 0.05; done
+  kill -INT $!
+  wait $!
+  holds "tune that is interrupted" "$dir/err" "interrupted; what was found so far is kept"
 
   # 0.212 from libjpeg-turbo's pixels; what GStreamer's decoders make of the chroma moves it by a hundredth.
   expect "average precision of a model" 0 '"images": 24, ' "$deim" eval "$model" --images "$photos" \

@@ -7,8 +7,8 @@
 #include <stdio.h>
 
 static const DeimTool *const tools[] = {
-  &deim_tool_info, &deim_tool_convert, &deim_tool_detect,  &deim_tool_run,
-  &deim_tool_eval, &deim_tool_bench,   &deim_tool_dataset, &deim_tool_train,
+  &deim_tool_info,  &deim_tool_convert, &deim_tool_detect,  &deim_tool_run,   &deim_tool_eval,
+  &deim_tool_bench, &deim_tool_tune,    &deim_tool_dataset, &deim_tool_train,
 };
 
 static void

@@ -22,7 +22,7 @@ typedef struct {
 } DeimTool;
 
 extern const DeimTool deim_tool_info, deim_tool_convert, deim_tool_detect, deim_tool_run, deim_tool_eval,
-    deim_tool_bench, deim_tool_dataset, deim_tool_train;
+    deim_tool_bench, deim_tool_tune, deim_tool_dataset, deim_tool_train;
 
 /* The options of every subcommand that opens a model. Zero-initialise; finish with deim_tool_options_clear(). */
 typedef struct {

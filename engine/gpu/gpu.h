@@ -44,6 +44,9 @@ void deim_gpu_overrule (DeimGpu *gpu, DeimDecision decision, gboolean on, const 
 /* A file for what is known of this device, driver and build: beside the pipeline cache, with @suffix. NULL where there
  * is nowhere to write. Free with g_free(). */
 gchar *deim_gpu_cache_file (DeimGpu *gpu, const gchar *suffix);
+/* What such files hold for, in one line: this build's kernels, the policy's decisions and the driver's version. Free
+ * with g_free(). */
+gchar *deim_gpu_fingerprint (DeimGpu *gpu);
 /* Whether such files can be written, found out by writing one; DEIM_ERROR_WRITE names the folder and the cause. */
 gboolean deim_gpu_check_cache (DeimGpu *gpu, GError **error);
 

@@ -307,7 +307,8 @@ deim_gpu_save_pipeline_cache (DeimGpu *gpu)
   if (deim_pipeline_cache_write (gpu->cache_path, &gpu->properties, payload, size, &problem))
     deim_debug ("wrote %" G_GSIZE_FORMAT " bytes of pipelines to %s", size, gpu->cache_path);
   else
-    deim_warning ("the pipeline cache is not kept, and the next start takes as long as the first: %s", problem->message);
+    deim_warning ("the pipeline cache is not kept, and the next start takes as long as the first: %s",
+                  problem->message);
 
 fail:
   return;
@@ -317,6 +318,16 @@ gchar *
 deim_gpu_cache_file (DeimGpu *gpu, const gchar *suffix)
 {
   return gpu->cache_path ? g_strconcat (gpu->cache_path, suffix, NULL) : NULL;
+}
+
+gchar *
+deim_gpu_fingerprint (DeimGpu *gpu)
+{
+  guint bits = 0;
+  for (guint d = 0; d < DEIM_N_DECISIONS; d++)
+    bits |= gpu->policy.on[d] ? 1u << d : 0;
+  return g_strdup_printf ("%s %08x %x %u %u", deim_version (), deim_shaders_crc, bits, gpu->policy.subgroup_size,
+                          gpu->properties.driver_version);
 }
 
 gboolean

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * conv2d-tile.c - dense convolutions on GPUs: which kernel and tile, and in how many slices a sum is taken.
+ * conv2d-tile.c - dense convolutions on GPUs: tiles in shared memory, and in how many slices a sum is taken.
  *
  * Vulkan does not tell how many cores a GPU has. What counts is that enough workgroups run at a time, and that each
- * reads an operand for many multiplications: so tiles are as large as leaves GROUPS_WANTED workgroups, and where even
- * the smallest does not, long sums are shared.
+ * reads an operand for many multiplications: so tiles are as large as leaves GROUPS_WANTED workgroups
+ * (conv2d-variant.c), and where even the smallest does not, long sums are shared.
  */
 #include "engine/ops/conv2d.h"
 
@@ -13,15 +13,8 @@
 #define MAX_SLICES    8
 #define MIN_STEPS     32 /* of a slice: 128 multiplications a number, else adding the parts costs more than it saves */
 
-typedef struct {
-  gint co4, positions;        /* of the workgroup */
-  gint own_co, own_positions; /* of an invocation: blocks of channels, positions */
-} Tile;
-
-/* Largest first. A tile's shared memory is 256 vec4s per block of channels and 64 bytes a position: 8 KiB at most. */
-static const Tile tiles[] = {
-  { 16, 64, 2, 4 }, { 8, 64, 2, 4 }, { 8, 32, 1, 4 }, { 4, 64, 1, 4 }, { 2, 64, 1, 2 }, { 1, 64, 1, 1 },
-};
+/* Of fewer channels the smallest tile of matrices would be mostly empty. */
+#define LEAST_MATRIX_BLOCKS 5
 
 static gint
 divide_up (gint a, gint b)
@@ -30,26 +23,17 @@ divide_up (gint a, gint b)
 }
 
 static gint
-count_groups (const Tile *tile, gint blocks, gint positions, gint batch)
+count_groups (const DeimConvWork *work, const DeimDispatchList *list, const DeimConvVariant *tile)
 {
-  return divide_up (blocks, tile->co4) * divide_up (positions, tile->positions) * batch;
+  DeimShape y = work->y->shape;
+  gint blocks = deim_dispatch_layout (list, work->y)->blocks;
+  return divide_up (blocks, tile->co4) * divide_up (y.h * y.w, tile->positions) * y.n;
 }
 
-/* The largest tile that neither wastes half of itself on channels that are not there nor leaves the device idle. */
-static const Tile *
-choose_tile (const Tile *choice, guint n, gint blocks, gint positions, gint batch)
+gboolean
+deim_conv2d_leaves_idle (const DeimConvWork *work, const DeimDispatchList *list, const DeimConvVariant *tile)
 {
-  const Tile *fitting = NULL;
-  for (guint i = 0; i < n; i++) {
-    if (choice[i].co4 > 1 && choice[i].co4 / 2 >= blocks)
-      continue;
-    if (choice[i].co4 < 4 && fitting)
-      break; /* narrow tiles are for convolutions of few channels */
-    fitting = &choice[i];
-    if (count_groups (fitting, blocks, positions, batch) >= GROUPS_WANTED)
-      break;
-  }
-  return fitting;
+  return count_groups (work, list, tile) < GROUPS_WANTED;
 }
 
 static void
@@ -72,26 +56,22 @@ append_sum (const DeimConvWork *work, DeimDispatchList *list, gint parts, gint s
 }
 
 /* shaders/conv_coopmat.comp: two by two subgroups, of operands that are fp16 already. */
-static const Tile matrix_tiles[] = { { 16, 64, 0, 0 }, { 8, 64, 0, 0 } };
-
-static gboolean
-suits_matrices (const DeimConvWork *work, const DeimDispatchList *list)
+gboolean
+deim_conv2d_suits_matrices (const DeimConvWork *work, const DeimDispatchList *list)
 {
   return list->device.matrices && deim_dispatch_is_half (list, work->x) && work->addend_rows == 0 &&
-         deim_dispatch_layout (list, work->y)->blocks > matrix_tiles[1].co4 / 2 &&
+         deim_dispatch_layout (list, work->y)->blocks >= LEAST_MATRIX_BLOCKS &&
          4 * list->device.subgroup_size <= list->device.max_local;
 }
 
 void
-deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list)
+deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list, const DeimConvVariant *tile)
 {
   DeimTensor *x = work->x, *y = work->y, *r = work->residual;
   gint positions = y->shape.h * y->shape.w, blocks = deim_dispatch_layout (list, y)->blocks;
   gint steps = work->kernel * work->kernel * deim_dispatch_layout (list, x)->blocks;
-  gboolean matrices = suits_matrices (work, list);
-  const Tile *tile = matrices ? choose_tile (matrix_tiles, G_N_ELEMENTS (matrix_tiles), blocks, positions, y->shape.n)
-                              : choose_tile (tiles, G_N_ELEMENTS (tiles), blocks, positions, y->shape.n);
-  gint groups = count_groups (tile, blocks, positions, y->shape.n);
+  gboolean matrices = tile->kernel == DEIM_CONV_MATRICES;
+  gint groups = count_groups (work, list, tile);
   gint slices = CLAMP (MIN (divide_up (GROUPS_WANTED, groups), steps / MIN_STEPS), 1, MAX_SLICES);
   gint slice_steps = divide_up (steps, slices);
   slices = divide_up (steps, slice_steps);

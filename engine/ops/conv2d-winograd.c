@@ -40,12 +40,19 @@ count_bytes (const DeimTensor *y, gint blocks)
 }
 
 gboolean
+deim_conv2d_allows_winograd (const DeimConvWork *work, const DeimDispatchList *list)
+{
+  gint in = deim_dispatch_layout (list, work->x)->blocks, out = deim_dispatch_layout (list, work->y)->blocks;
+  return list->device.winograd && work->kernel == 3 && work->stride == 1 && !work->weight->plain &&
+         count_bytes (work->y, MAX (in, out)) <= MAX_BYTES;
+}
+
+gboolean
 deim_conv2d_suits_winograd (const DeimConvWork *work, const DeimDispatchList *list)
 {
   gint in = deim_dispatch_layout (list, work->x)->blocks, out = deim_dispatch_layout (list, work->y)->blocks;
   gint least = count_tiles (work->y) < MIN_TILES ? BLOCKS_OF_A_FEW : MIN_BLOCKS;
-  return list->device.winograd && work->kernel == 3 && work->stride == 1 && !work->weight->plain &&
-         MIN (in, out) >= least && count_bytes (work->y, MAX (in, out)) <= MAX_BYTES;
+  return deim_conv2d_allows_winograd (work, list) && MIN (in, out) >= least;
 }
 
 /* G of winograd.glsl: for each of the points p, the values of 1, p and p^2, over the product of its distances to the
@@ -167,11 +174,10 @@ push_place (DeimDispatch *d, gint blocks, gint tiles)
 
 /* The products, as one pointwise convolution of 36 times as many batch entries: shaders/conv.comp. */
 static void
-append_products (const DeimConvWork *work, DeimDispatchList *list, gint from, gint to)
+append_products (const DeimConvWork *work, DeimDispatchList *list, const DeimConvVariant *variant, gint from, gint to)
 {
   gint in = deim_dispatch_layout (list, work->x)->blocks, out = deim_dispatch_layout (list, work->y)->blocks;
-  gint tiles = count_tiles (work->y), px = deim_conv2d_columns (list);
-  gint co4 = deim_conv2d_panel_blocks (list, work->y);
+  gint tiles = count_tiles (work->y), co4 = variant->co4, px = variant->positions;
   DeimEpilogue nothing = deim_epilogue_none ();
   gint weights = add_weights (work, list, co4);
 
@@ -210,13 +216,13 @@ append_products (const DeimConvWork *work, DeimDispatchList *list, gint from, gi
 }
 
 void
-deim_conv2d_dispatch_winograd (const DeimConvWork *work, DeimDispatchList *list)
+deim_conv2d_dispatch_winograd (const DeimConvWork *work, DeimDispatchList *list, const DeimConvVariant *variant)
 {
   DeimTensor *y = work->y;
   gint in = deim_dispatch_layout (list, work->x)->blocks, out = deim_dispatch_layout (list, y)->blocks;
   gint taken = deim_dispatch_add_scratch (list, count_bytes (y, in));
   gint products = deim_dispatch_add_scratch (list, count_bytes (y, out));
   append_in (work, list, taken);
-  append_products (work, list, taken, products);
+  append_products (work, list, variant, taken, products);
   append_out (work, list, products);
 }

@@ -298,21 +298,13 @@ deim_conv2d_panel_blocks (const DeimDispatchList *list, const DeimTensor *y)
   return blocks == 1 ? 1 : blocks == 2 ? 2 : 4;
 }
 
-gint
-deim_conv2d_columns (const DeimDispatchList *list)
-{
-  return list->device.park ? 8 : 6; /* docs/performance.md */
-}
-
-/* By shaders/conv.comp. */
-static void
-dispatch_rows (const DeimConvWork *work, DeimDispatchList *list)
+void
+deim_conv2d_dispatch_rows (const DeimConvWork *work, DeimDispatchList *list, const DeimConvVariant *variant)
 {
   DeimTensor *x = work->x, *y = work->y, *r = work->residual;
   const DeimLayout *out = deim_dispatch_layout (list, y);
   gint positions = y->shape.h * y->shape.w;
-  gint co4 = deim_conv2d_panel_blocks (list, y);
-  gint px = deim_conv2d_columns (list);
+  gint co4 = variant->co4, px = variant->positions;
   DeimPanels panels = deim_conv2d_make_panels (work, list, co4);
 
   DeimDispatch *d = deim_dispatch_append (list, "conv");
@@ -341,17 +333,6 @@ dispatch_rows (const DeimConvWork *work, DeimDispatchList *list)
   d->groups[1] = ((guint) positions + d->local_size * (guint) px - 1) / (d->local_size * (guint) px);
   d->groups[2] = (guint) y->shape.n;
   d->flop = work->flop;
-}
-
-void
-deim_conv2d_dispatch_dense (const DeimConvWork *work, DeimDispatchList *list)
-{
-  if (!list->device.cpu)
-    deim_conv2d_dispatch_tiles (work, list);
-  else if (deim_conv2d_suits_winograd (work, list))
-    deim_conv2d_dispatch_winograd (work, list);
-  else
-    dispatch_rows (work, list);
 }
 
 static gint

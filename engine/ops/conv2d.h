@@ -48,18 +48,42 @@ guint32 deim_conv2d_residual (const DeimEpilogue *epilogue);
 void deim_conv2d_push_epilogue (DeimDispatch *d, const DeimEpilogue *epilogue);
 void deim_conv2d_push_addend (DeimDispatch *d, const DeimDispatchList *list, const DeimConvWork *work);
 
-/* The tile of shaders/conv.comp: blocks of output channels, in a panel for the output @y, and columns of positions. */
+/* Blocks of output channels in a panel for the output @y that waste least, at most 4. */
 gint deim_conv2d_panel_blocks (const DeimDispatchList *list, const DeimTensor *y);
-gint deim_conv2d_columns (const DeimDispatchList *list);
 
-/* By the kernel that suits the device. */
-void deim_conv2d_dispatch_dense (const DeimConvWork *work, DeimDispatchList *list);
 void deim_conv2d_dispatch_depthwise (const DeimConvWork *work, DeimDispatchList *list);
-/* A dense convolution by shaders/conv_tile.comp (conv2d-tile.c). */
-void deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list);
-/* One that is a 3x3 with stride 1 by Winograd's F(4x4, 3x3) (conv2d-winograd.c), where that pays. */
+
+/* The kernels of a dense convolution. */
+typedef enum {
+  DEIM_CONV_ROWS,     /* shaders/conv.comp, for CPUs */
+  DEIM_CONV_WINOGRAD, /* a 3x3 with stride 1 by F(4x4, 3x3), its products by shaders/conv.comp (conv2d-winograd.c) */
+  DEIM_CONV_TILES,    /* shaders/conv_tile.comp, for GPUs (conv2d-tile.c) */
+  DEIM_CONV_MATRICES, /* shaders/conv_coopmat.comp, likewise */
+} DeimConvKernel;
+
+/* One of them with a size of tile. */
+typedef struct {
+  const gchar *name; /* "rows-4x8" */
+  DeimConvKernel kernel;
+  gint co4;                   /* blocks of output channels: a panel's */
+  gint positions;             /* of an invocation (rows, Winograd) or of a workgroup */
+  gint own_co, own_positions; /* tiles: blocks and positions of an invocation */
+} DeimConvVariant;
+
+/* The NULL-terminated names of all of them, whether a device has a use for them or not: for tests. */
+const gchar *const *deim_conv2d_get_variants (void);
+/* By the variant that the list's tuning names, else by the one that should suit layer and device (conv2d-variant.c). */
+void deim_conv2d_dispatch_dense (const DeimConvWork *work, DeimDispatchList *list);
+
+void deim_conv2d_dispatch_rows (const DeimConvWork *work, DeimDispatchList *list, const DeimConvVariant *variant);
+void deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list, const DeimConvVariant *variant);
+void deim_conv2d_dispatch_winograd (const DeimConvWork *work, DeimDispatchList *list, const DeimConvVariant *variant);
+/* Whether tiles @co4 x @positions leave a GPU idle. */
+gboolean deim_conv2d_leaves_idle (const DeimConvWork *work, const DeimDispatchList *list, const DeimConvVariant *tile);
+gboolean deim_conv2d_suits_matrices (const DeimConvWork *work, const DeimDispatchList *list);
+/* Whether Winograd can be done at all, and whether it should pay. */
+gboolean deim_conv2d_allows_winograd (const DeimConvWork *work, const DeimDispatchList *list);
 gboolean deim_conv2d_suits_winograd (const DeimConvWork *work, const DeimDispatchList *list);
-void deim_conv2d_dispatch_winograd (const DeimConvWork *work, DeimDispatchList *list);
 
 /* Which weights shaders/pack_conv.comp packs. */
 typedef struct {

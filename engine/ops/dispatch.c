@@ -9,6 +9,13 @@ blob_clear (gpointer data)
   g_free (((DeimBlob *) data)->data);
 }
 
+static void
+choice_clear (gpointer data)
+{
+  g_free (((DeimChoice *) data)->layer);
+  g_free (((DeimChoice *) data)->candidates);
+}
+
 DeimDispatchList *
 deim_dispatch_list_new (const DeimLayouts *layouts, const DeimOpDevice *device)
 {
@@ -19,7 +26,9 @@ deim_dispatch_list_new (const DeimLayouts *layouts, const DeimOpDevice *device)
   list->dispatches = g_array_new (FALSE, TRUE, sizeof (DeimDispatch));
   list->blobs = g_array_new (FALSE, TRUE, sizeof (DeimBlob));
   list->scratch = g_array_new (FALSE, TRUE, sizeof (DeimScratch));
+  list->choices = g_array_new (FALSE, TRUE, sizeof (DeimChoice));
   g_array_set_clear_func (list->blobs, blob_clear);
+  g_array_set_clear_func (list->choices, choice_clear);
   return list;
 }
 
@@ -31,6 +40,7 @@ deim_dispatch_list_free (DeimDispatchList *list)
   g_array_unref (list->dispatches);
   g_array_unref (list->blobs);
   g_array_unref (list->scratch);
+  g_array_unref (list->choices);
   g_free (list);
 }
 
@@ -60,6 +70,13 @@ deim_dispatch_add_scratch (DeimDispatchList *list, gsize bytes)
   DeimScratch scratch = { list->node, bytes };
   g_array_append_val (list->scratch, scratch);
   return (gint) list->scratch->len - 1;
+}
+
+void
+deim_dispatch_add_choice (DeimDispatchList *list, gchar *layer, const gchar *variant, const gchar **candidates)
+{
+  DeimChoice choice = { list->node, layer, variant, candidates };
+  g_array_append_val (list->choices, choice);
 }
 
 static void

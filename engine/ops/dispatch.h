@@ -8,6 +8,7 @@
 
 #include "engine/graph/layout.h"
 #include "engine/graph/op.h"
+#include "engine/ops/tuning.h"
 
 #define DEIM_MAX_BINDINGS 8
 #define DEIM_MAX_SPEC     12
@@ -72,15 +73,25 @@ typedef struct {
   guint matrix_m, matrix_n, matrix_k;
 } DeimOpDevice;
 
+/* Which variant of its kernels a node got, and which it could have got. */
+typedef struct {
+  const DeimNode *node;
+  gchar *layer;             /* what it is in a DeimTuning */
+  const gchar *variant;     /* static, as are the candidates */
+  const gchar **candidates; /* NULL-terminated */
+} DeimChoice;
+
 /* The dispatches of a whole network, filled node by node. */
 struct _DeimDispatchList {
   const DeimLayouts *layouts;
   DeimOpDevice device;
-  guint parts;          /* processes that share a batch, each with an equal part of it: 1, but in training */
-  const DeimNode *node; /* whose dispatches are being appended */
-  GArray *dispatches;   /* of DeimDispatch */
-  GArray *blobs;        /* of DeimBlob */
-  GArray *scratch;      /* of DeimScratch */
+  guint parts;              /* processes that share a batch, each with an equal part of it: 1, but in training */
+  const DeimTuning *tuning; /* the caller's, for as long as nodes are added; NULL: operators choose by themselves */
+  const DeimNode *node;     /* whose dispatches are being appended */
+  GArray *dispatches;       /* of DeimDispatch */
+  GArray *blobs;            /* of DeimBlob */
+  GArray *scratch;          /* of DeimScratch */
+  GArray *choices;          /* of DeimChoice */
 };
 
 DeimDispatchList *deim_dispatch_list_new (const DeimLayouts *layouts, const DeimOpDevice *device);
@@ -92,6 +103,8 @@ DeimDispatch *deim_dispatch_append (DeimDispatchList *list, const gchar *shader)
 /* Copies @n floats, a multiple of 4; stored in the network's precision, or always as fp32. */
 gint deim_dispatch_add_blob (DeimDispatchList *list, const gfloat *data, gsize n, gboolean keep_fp32);
 gint deim_dispatch_add_scratch (DeimDispatchList *list, gsize bytes);
+/* Notes a choice for the node. Takes @layer and @candidates. */
+void deim_dispatch_add_choice (DeimDispatchList *list, gchar *layer, const gchar *variant, const gchar **candidates);
 
 /* Each takes the next binding number. */
 void deim_dispatch_bind (DeimDispatch *d, DeimBindMode mode, DeimTensor *tensor);

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * conv2d-variant.c - by which kernel, and with which tile, a dense convolution is computed: as `deim tune` measured
+ * (tuning.h), else by rules.
+ */
+#include "engine/ops/conv2d.h"
+
+static const DeimConvVariant variants[] = {
+  { "rows-8x4", DEIM_CONV_ROWS, 8, 4, 0, 0 },
+  { "rows-4x8", DEIM_CONV_ROWS, 4, 8, 0, 0 },
+  { "rows-4x6", DEIM_CONV_ROWS, 4, 6, 0, 0 },
+  { "rows-4x4", DEIM_CONV_ROWS, 4, 4, 0, 0 },
+  { "rows-2x8", DEIM_CONV_ROWS, 2, 8, 0, 0 },
+  { "rows-2x6", DEIM_CONV_ROWS, 2, 6, 0, 0 },
+  { "rows-1x8", DEIM_CONV_ROWS, 1, 8, 0, 0 },
+  { "rows-1x6", DEIM_CONV_ROWS, 1, 6, 0, 0 },
+  { "winograd-4x8", DEIM_CONV_WINOGRAD, 4, 8, 0, 0 },
+  { "winograd-4x6", DEIM_CONV_WINOGRAD, 4, 6, 0, 0 },
+  /* Largest first. A tile's shared memory is 256 vec4s per block of channels and 64 bytes a position: 8 KiB at most. */
+  { "tile-16x64", DEIM_CONV_TILES, 16, 64, 2, 4 },
+  { "tile-8x64", DEIM_CONV_TILES, 8, 64, 2, 4 },
+  { "tile-8x32", DEIM_CONV_TILES, 8, 32, 1, 4 },
+  { "tile-4x64", DEIM_CONV_TILES, 4, 64, 1, 4 },
+  { "tile-2x64", DEIM_CONV_TILES, 2, 64, 1, 2 },
+  { "tile-1x64", DEIM_CONV_TILES, 1, 64, 1, 1 },
+  { "matrix-16x64", DEIM_CONV_MATRICES, 16, 64, 0, 0 },
+  { "matrix-8x64", DEIM_CONV_MATRICES, 8, 64, 0, 0 },
+};
+
+const gchar *const *
+deim_conv2d_get_variants (void)
+{
+  static const gchar *names[G_N_ELEMENTS (variants) + 1];
+  static gsize made;
+  if (g_once_init_enter (&made)) {
+    for (guint i = 0; i < G_N_ELEMENTS (variants); i++)
+      names[i] = variants[i].name;
+    g_once_init_leave (&made, 1);
+  }
+  return names;
+}
+
+/* Half of its channels or more are not there. */
+static gboolean
+wastes_half (const DeimConvVariant *variant, gint blocks)
+{
+  return variant->co4 > 1 && variant->co4 / 2 >= blocks;
+}
+
+static gboolean
+is_legal (const DeimConvVariant *variant, const DeimConvWork *work, const DeimDispatchList *list)
+{
+  if (wastes_half (variant, deim_dispatch_layout (list, work->y)->blocks))
+    return FALSE;
+  switch (variant->kernel) {
+  case DEIM_CONV_ROWS:
+    return list->device.cpu;
+  case DEIM_CONV_WINOGRAD:
+    return list->device.cpu && deim_conv2d_allows_winograd (work, list);
+  case DEIM_CONV_TILES:
+    return !list->device.cpu;
+  case DEIM_CONV_MATRICES:
+    return !list->device.cpu && deim_conv2d_suits_matrices (work, list);
+  }
+  return FALSE;
+}
+
+static const DeimConvVariant *
+find (DeimConvKernel kernel, gint co4, gint positions)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (variants); i++)
+    if (variants[i].kernel == kernel && variants[i].co4 == co4 && variants[i].positions == positions)
+      return &variants[i];
+  g_return_val_if_reached (NULL);
+}
+
+/* The largest tile that neither wastes half of itself on channels that are not there nor leaves the device idle. */
+static const DeimConvVariant *
+choose_tile (DeimConvKernel kernel, const DeimConvWork *work, const DeimDispatchList *list)
+{
+  const DeimConvVariant *fitting = NULL;
+  for (guint i = 0; i < G_N_ELEMENTS (variants); i++) {
+    const DeimConvVariant *tile = &variants[i];
+    if (tile->kernel != kernel || wastes_half (tile, deim_dispatch_layout (list, work->y)->blocks))
+      continue;
+    if (tile->co4 < 4 && fitting)
+      break; /* narrow tiles are for convolutions of few channels */
+    fitting = tile;
+    if (!deim_conv2d_leaves_idle (work, list, tile))
+      break;
+  }
+  return fitting;
+}
+
+static const DeimConvVariant *
+choose_by_rule (const DeimConvWork *work, const DeimDispatchList *list)
+{
+  gint columns = list->device.park ? 8 : 6; /* docs/performance.md */
+  if (!list->device.cpu)
+    return choose_tile (deim_conv2d_suits_matrices (work, list) ? DEIM_CONV_MATRICES : DEIM_CONV_TILES, work, list);
+  if (deim_conv2d_suits_winograd (work, list))
+    return find (DEIM_CONV_WINOGRAD, 4, columns);
+  return find (DEIM_CONV_ROWS, deim_conv2d_panel_blocks (list, work->y), columns);
+}
+
+/* "conv2d 3x3/2 16>64 40x40 x1 fp32": kernel and stride, channels with padding, size of the result, batch, and the
+ * precision, which says what is legal as well as how fast it is. */
+static gchar *
+describe (const DeimConvWork *work, const DeimDispatchList *list)
+{
+  DeimShape y = work->y->shape;
+  const gchar *precision = list->device.half ? "fp16" : list->device.winograd ? "auto" : "fp32";
+  return g_strdup_printf ("conv2d %dx%d/%d %d>%d %dx%d x%d %s%s", work->kernel, work->kernel, work->stride,
+                          4 * deim_dispatch_layout (list, work->x)->blocks,
+                          4 * deim_dispatch_layout (list, work->y)->blocks, y.h, y.w, y.n, precision,
+                          work->addend_rows > 0 ? " addend" : "");
+}
+
+static const DeimConvVariant *
+choose (const DeimConvWork *work, DeimDispatchList *list)
+{
+  gchar *layer = describe (work, list);
+  const gchar *wanted = list->tuning ? deim_tuning_get (list->tuning, layer) : NULL;
+  const gchar **candidates = g_new0 (const gchar *, G_N_ELEMENTS (variants) + 1);
+  const DeimConvVariant *chosen = choose_by_rule (work, list);
+  guint n = 0;
+  for (guint i = 0; i < G_N_ELEMENTS (variants); i++) {
+    if (!is_legal (&variants[i], work, list))
+      continue;
+    candidates[n++] = variants[i].name;
+    if (g_strcmp0 (wanted, variants[i].name) == 0)
+      chosen = &variants[i];
+  }
+  deim_dispatch_add_choice (list, layer, chosen->name, candidates);
+  return chosen;
+}
+
+void
+deim_conv2d_dispatch_dense (const DeimConvWork *work, DeimDispatchList *list)
+{
+  const DeimConvVariant *variant = choose (work, list);
+  switch (variant->kernel) {
+  case DEIM_CONV_ROWS:
+    deim_conv2d_dispatch_rows (work, list, variant);
+    break;
+  case DEIM_CONV_WINOGRAD:
+    deim_conv2d_dispatch_winograd (work, list, variant);
+    break;
+  case DEIM_CONV_TILES:
+  case DEIM_CONV_MATRICES:
+    deim_conv2d_dispatch_tiles (work, list, variant);
+    break;
+  }
+}
