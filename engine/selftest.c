@@ -75,7 +75,8 @@ build (Network *n, GError **error)
   output (n, x);
   DeimTensor *half = deim_max_pool (g, x, 2, 2, 0, 0, 0, 0, 0);
   output (n, deim_mul (g, deim_upsample2x (g, half), deim_global_mean (g, x)));
-  DeimTensor *wide = deim_conv2d (g, half, weight (n, MANY, CHANNELS, 1), NULL, 1, 1, 0, 0, 0, 0);
+  DeimTensor *quarter = deim_max_pool (g, half, 2, 2, 0, 0, 0, 0, 0);
+  DeimTensor *wide = deim_conv2d (g, quarter, weight (n, MANY, CHANNELS, 1), NULL, 1, 1, 0, 0, 0, 0);
   output (n, deim_conv2d (g, wide, weight (n, MANY, MANY, 3), NULL, 1, 1, 1, 1, 1, 1));
 
   DeimTensor *tokens = deim_flatten (g, x);
