@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <stdarg.h>
 
 static void
@@ -171,4 +172,26 @@ deim_tool_make_folder (const gchar *path, GError **error)
   g_set_error (error, DEIM_ERROR, DEIM_ERROR_WRITE, "cannot make the folder %s: %s; choose another", path,
                g_strerror (errno));
   return FALSE;
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void
+on_signal (int number)
+{
+  interrupted = 1;
+  signal (number, SIG_DFL); /* a second one ends the process at once */
+}
+
+void
+deim_tool_catch_interrupt (void)
+{
+  signal (SIGINT, on_signal);
+  signal (SIGTERM, on_signal);
+}
+
+gboolean
+deim_tool_is_interrupted (void)
+{
+  return interrupted;
 }

@@ -47,6 +47,11 @@ int deim_tool_misuse (const gchar *format, ...) G_GNUC_PRINTF (1, 2);
 /* Likewise, for something that goes on all the same. */
 void deim_tool_warn (const gchar *format, ...) G_GNUC_PRINTF (1, 2);
 
+/* From now on the first SIGINT or SIGTERM only asks: who works looks at it now and then, and ends where nothing is
+ * lost. The second ends the process at once. */
+void deim_tool_catch_interrupt (void);
+gboolean deim_tool_is_interrupted (void);
+
 /* To look at: info and convert print every decision themselves. */
 DeimModel *deim_tool_read_model (const gchar *path, const DeimToolOptions *shared, GError **error);
 /* To run: warns of guesses. */

@@ -5,7 +5,6 @@
 #include "tool.h"
 #include "trainer/train.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -44,19 +43,10 @@ typedef struct {
   guint steps;
 } Teller;
 
-static volatile sig_atomic_t interrupted;
-
-static void
-on_signal (int number)
-{
-  interrupted = 1;
-  signal (number, SIG_DFL); /* a second one ends the process at once */
-}
-
 static gboolean
 should_stop (gpointer data)
 {
-  return interrupted;
+  return deim_tool_is_interrupted ();
 }
 
 static void
@@ -238,8 +228,7 @@ train_together (const Options *options, guint height, guint width, DeimRanks *ra
     tell_message ("this process may use one processor core alone, which makes loading and a CPU as device very slow; "
                   "start it with \"mpirun --bind-to none\"",
                   NULL);
-  signal (SIGINT, on_signal);
-  signal (SIGTERM, on_signal);
+  deim_tool_catch_interrupt ();
   gboolean good = deim_train (device, &training, ret_finished, error);
   deim_progress_clear ();
   if (first)

@@ -3,7 +3,6 @@
 #include "progress.h"
 #include "tool.h"
 
-#include <signal.h>
 #include <stdio.h>
 
 typedef struct {
@@ -19,21 +18,12 @@ clear_options (Options *options)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, clear_options)
 
-static volatile sig_atomic_t interrupted;
-
-static void
-on_signal (int number)
-{
-  interrupted = 1;
-  signal (number, SIG_DFL); /* a second one ends the process at once */
-}
-
 static gboolean
 tell_progress (const gchar *variant, guint step, guint steps, guint frame, gpointer user_data)
 {
   deim_progress_update ("tuning, step %u of %u: %s, frame %u of %u", step + 1, steps, variant, frame,
                         ((const Options *) user_data)->frames);
-  return !interrupted;
+  return !deim_tool_is_interrupted ();
 }
 
 static void
@@ -77,7 +67,7 @@ tune (const Options *options, DeimDevice *device, const gchar *file, DeimModel *
   if (!layers)
     return deim_tool_fail ("%s", error->message);
   print_layers (layers);
-  if (interrupted)
+  if (deim_tool_is_interrupted ())
     return deim_tool_fail ("interrupted; what was found so far is kept");
   printf ("Saved in %s\n", file);
   return DEIM_EXIT_OK;
@@ -111,8 +101,7 @@ run (gchar **argv)
   settings.batch = (guint) options.batch;
   settings.precision = shared.precision;
 
-  signal (SIGINT, on_signal);
-  signal (SIGTERM, on_signal);
+  deim_tool_catch_interrupt ();
   g_autoptr (DeimModel) model = options.forget ? NULL : deim_tool_load_model (arguments[0], &shared, &error);
   g_autoptr (DeimDevice) device = error ? NULL : deim_device_open (shared.device, &error);
   if (!device)
