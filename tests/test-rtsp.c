@@ -40,9 +40,8 @@ typedef struct {
   guint entered, arrived, shown; /* frames at the detector, at the sink, and those of them that were in time there */
   GstClockTime entry_sum;        /* from the network to the detector, of all */
   GstClockTime sum, worst;       /* from the network to the sink, of all and of the slowest */
-  GstClockTime first,
-      last;  /* running time of the oldest that left the detector, and of the newest; not forgotten by lines */
-  guint all; /* from first to last */
+  GstClockTime first, last;      /* running time of the oldest that left the detector and of the newest, of all lines */
+  guint all;                     /* from first to last */
   gboolean disorder;
   guint64 inferred; /* until the line before; the test's thread's own */
 } Watch;

@@ -17,17 +17,11 @@
 #define LEAST_MATRIX_BLOCKS 5
 
 static gint
-divide_up (gint a, gint b)
-{
-  return (a + b - 1) / b;
-}
-
-static gint
 count_groups (const DeimConvWork *work, const DeimDispatchList *list, const DeimConvVariant *tile)
 {
   DeimShape y = work->y->shape;
   gint blocks = deim_dispatch_layout (list, work->y)->blocks;
-  return divide_up (blocks, tile->co4) * divide_up (y.h * y.w, tile->positions) * y.n;
+  return deim_conv2d_divide_up (blocks, tile->co4) * deim_conv2d_divide_up (y.h * y.w, tile->positions) * y.n;
 }
 
 gboolean
@@ -72,9 +66,9 @@ deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list, co
   gint steps = work->kernel * work->kernel * deim_dispatch_layout (list, x)->blocks;
   gboolean matrices = tile->kernel == DEIM_CONV_MATRICES;
   gint groups = count_groups (work, list, tile);
-  gint slices = CLAMP (MIN (divide_up (GROUPS_WANTED, groups), steps / MIN_STEPS), 1, MAX_SLICES);
-  gint slice_steps = divide_up (steps, slices);
-  slices = divide_up (steps, slice_steps);
+  gint slices = CLAMP (MIN (deim_conv2d_divide_up (GROUPS_WANTED, groups), steps / MIN_STEPS), 1, MAX_SLICES);
+  gint slice_steps = deim_conv2d_divide_up (steps, slices);
+  slices = deim_conv2d_divide_up (steps, slice_steps);
   gsize part_bytes = (gsize) y->shape.n * (gsize) slices * (gsize) blocks * (gsize) positions * 16;
   gint parts = slices == 1 ? -1 : deim_dispatch_add_scratch (list, part_bytes);
 
@@ -119,8 +113,8 @@ deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list, co
   deim_dispatch_push_int (d, slice_steps);
   if (!matrices)
     deim_conv2d_push_addend (d, list, work);
-  d->groups[0] = (guint) divide_up (blocks, tile->co4);
-  d->groups[1] = (guint) divide_up (positions, tile->positions);
+  d->groups[0] = (guint) deim_conv2d_divide_up (blocks, tile->co4);
+  d->groups[1] = (guint) deim_conv2d_divide_up (positions, tile->positions);
   d->groups[2] = (guint) (y->shape.n * slices);
   d->flop = work->flop;
   if (slices > 1)

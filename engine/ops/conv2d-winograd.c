@@ -22,15 +22,9 @@
 #define MAX_BYTES (64u << 20)
 
 static gint
-divide_up (gint a, gint b)
-{
-  return (a + b - 1) / b;
-}
-
-static gint
 count_tiles (const DeimTensor *y)
 {
-  return divide_up (y->shape.h, TILE) * divide_up (y->shape.w, TILE);
+  return deim_conv2d_divide_up (y->shape.h, TILE) * deim_conv2d_divide_up (y->shape.w, TILE);
 }
 
 static gsize
@@ -134,7 +128,7 @@ append_in (const DeimConvWork *work, DeimDispatchList *list, gint to)
   deim_dispatch_push_int (d, x->shape.h);
   deim_dispatch_push_int (d, work->pad_top);
   deim_dispatch_push_int (d, work->pad_left);
-  deim_dispatch_push_int (d, divide_up (y->shape.w, TILE));
+  deim_dispatch_push_int (d, deim_conv2d_divide_up (y->shape.w, TILE));
   deim_dispatch_push_int (d, count_tiles (y));
   deim_dispatch_push_int (d, blocks);
   deim_dispatch_cover (d, list, count_tiles (y), blocks, y->shape.n);
@@ -157,7 +151,7 @@ append_out (const DeimConvWork *work, DeimDispatchList *list, gint from)
   deim_dispatch_push_place (d, list, work->residual);
   deim_dispatch_push_int (d, y->shape.w);
   deim_dispatch_push_int (d, y->shape.h);
-  deim_dispatch_push_int (d, divide_up (y->shape.w, TILE));
+  deim_dispatch_push_int (d, deim_conv2d_divide_up (y->shape.w, TILE));
   deim_dispatch_push_int (d, count_tiles (y));
   deim_dispatch_push_int (d, blocks);
   deim_conv2d_push_epilogue (d, &work->epilogue);
@@ -209,8 +203,8 @@ append_products (const DeimConvWork *work, DeimDispatchList *list, const DeimCon
   push_place (d, 0, 0);
   deim_dispatch_push_int (d, 0);
   deim_dispatch_push_int (d, SETS);
-  d->groups[0] = (guint) divide_up (out, co4);
-  d->groups[1] = (guint) divide_up (tiles, (gint) d->local_size * px);
+  d->groups[0] = (guint) deim_conv2d_divide_up (out, co4);
+  d->groups[1] = (guint) deim_conv2d_divide_up (tiles, (gint) d->local_size * px);
   d->groups[2] = (guint) (work->y->shape.n * SETS);
   d->flop = work->flop;
 }

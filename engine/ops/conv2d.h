@@ -18,6 +18,12 @@ typedef struct {
   gdouble flop;
 } DeimConvWork;
 
+static inline gint
+deim_conv2d_divide_up (gint a, gint b)
+{
+  return (a + b - 1) / b;
+}
+
 /* Of a node of deim_conv2d(). */
 DeimConvWork deim_conv2d_work (const DeimNode *node);
 
