@@ -8,9 +8,13 @@ objects. For each arm the learning rate is the one of --rates that was best in E
 with the same weights and see the same pictures in the same order, flipped half of the time.
 
 Hours of work: it can be interrupted at any time, and the same command goes on. In the end, and after each training so
-far, DIR/convergence.md holds a table and DIR/convergence.svg the curves.
+far, DIR/convergence.md holds a table and DIR/convergence.svg the curves. --jobs trains several at a time; on a
+processor each then computes in one thread, which gets through more of them (networks as small as these leave threads
+waiting for each other).
 """
 import argparse
+import concurrent.futures
+import contextlib
 import csv
 import os
 import statistics
@@ -28,9 +32,12 @@ ARMS = {
 SEEDED = ("baseline", "both")  # the claim is about these: they run with every seed
 
 
-def call(command, **how):
-    if subprocess.run(command, **how).returncode:
-        raise SystemExit(f"convergence: {' '.join(command)} failed")
+def call(command, log=None):
+    """Runs it; what it says goes to the file @log if there is one, and then it computes in one thread."""
+    environment = {**os.environ, "LP_NUM_THREADS": "0"} if log else None
+    with open(log, "a") if log else contextlib.nullcontext() as output:
+        if subprocess.run(command, env=environment, stdout=output, stderr=output).returncode:
+            raise SystemExit(f"convergence: {' '.join(command)} failed" + (f"; see {log}" if log else ""))
 
 
 def results(folder):
@@ -50,7 +57,7 @@ class Experiment:
             target = os.path.join(self.data, name)
             if not os.path.exists(target):
                 call([options.deim, "dataset", "synth", "--split", "sparse", "--output", target + ".part", "--count",
-                      str(count), "--seed", str(seed)], stdout=subprocess.DEVNULL)
+                      str(count), "--seed", str(seed)])
                 os.rename(target + ".part", target)
 
     def folder(self, arm, epochs, rate, seed):
@@ -65,22 +72,32 @@ class Experiment:
             call([options.deim, "train", "--resume", "--data", self.data, "--model", options.model, "--output", folder,
                   "--epochs", str(epochs), "--batch", str(options.batch), "--input", options.input, "--denoising", "20",
                   "--lr", str(rate), "--lr-end", "0.05", "--light", "--evaluate", str(max(epochs // 12, 1)), "--seed",
-                  str(seed), *ARMS[arm]])
+                  str(seed), *ARMS[arm]], folder + ".log" if options.jobs > 1 else None)
         return results(folder)
 
-    def best_rate(self, arm):
-        epochs = max(self.options.epochs // 4, 1)
-        return max(self.options.rates, key=lambda rate: self.train(arm, epochs, rate, 1)[-1][1])
-
     def run(self):
-        whole, half = self.options.epochs, self.options.epochs // 2
-        rates = {arm: self.best_rate(arm) for arm in ARMS}
-        done = {}
-        for seed in range(1, self.options.seeds + 1):
+        with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
+            try:
+                self.submit(pool)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def submit(self, pool):
+        options, whole, half = self.options, self.options.epochs, self.options.epochs // 2
+        tried = {(arm, rate): pool.submit(self.train, arm, max(whole // 4, 1), rate, 1)
+                 for arm in ARMS for rate in options.rates}
+        rates = {arm: max(options.rates, key=lambda rate: tried[arm, rate].result()[-1][1]) for arm in ARMS}
+        runs = {}
+        for seed in range(1, options.seeds + 1):
             for arm in ARMS if seed == 1 else SEEDED:
                 for epochs in (whole,) if arm == "baseline" else (half, whole):
-                    done.setdefault((arm, epochs), []).append(self.train(arm, epochs, rates[arm], seed))
-                    report(self.options, rates, done)
+                    runs.setdefault((arm, epochs), []).append(
+                        pool.submit(self.train, arm, epochs, rates[arm], seed))
+        for each in concurrent.futures.as_completed([each for several in runs.values() for each in several]):
+            each.result()
+            done = {key: [each.result() for each in several if each.done()] for key, several in runs.items()}
+            report(options, rates, {key: curves for key, curves in done.items() if curves})
 
 
 def report(options, rates, done):
@@ -128,6 +145,7 @@ def main():
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 2e-3, 4e-3])
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time")
     options = parser.parse_args()
     if options.epochs < 4:
         parser.error("--epochs must be at least 4: arms run for half of them, and rates for a quarter")
