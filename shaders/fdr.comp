@@ -24,6 +24,12 @@ layout (push_constant) uniform Push {
   float reg_scale;
 };
 
+float
+logit (int n, int channel, int query)
+{
+  return c (at (pc, n, channel >> 2, query))[channel & 3];
+}
+
 void
 main ()
 {
@@ -33,15 +39,11 @@ main ()
     return;
   vec4 distance;
   [[unroll]] for (int edge = 0; edge < 4; edge++) {
-    float e[BINS];
     float top = -3.402823466e38, sum = 0.0, mean = 0.0;
-    [[unroll]] for (int bin = 0; bin < BINS; bin++) {
-      int channel = edge * BINS + bin;
-      e[bin] = c (at (pc, n, channel >> 2, query))[channel & 3];
-      top = max (top, e[bin]);
-    }
-    [[unroll]] for (int bin = 0; bin < BINS; bin++) {
-      float p = exp (e[bin] - top);
+    for (int bin = 0; bin < BINS; bin++)
+      top = max (top, logit (n, edge * BINS + bin, query));
+    for (int bin = 0; bin < BINS; bin++) {
+      float p = exp (logit (n, edge * BINS + bin, query) - top);
       sum += p;
       mean += p * w (bin >> 2)[bin & 3];
     }

@@ -19,6 +19,13 @@ layout (push_constant) uniform Push {
   int queries;
 };
 
+float
+logit (int n, int channel, int query)
+{
+  return c (at (pc, n, channel >> 2, query))[channel & 3];
+}
+
+/* Loops over bins stay loops: unrolled they take LLVM eight times as long to compile (docs/performance.md). */
 void
 main ()
 {
@@ -30,11 +37,8 @@ main ()
   [[unroll]] for (int edge = 0; edge < 4; edge++) {
     /* the four largest logits so far, descending; softmax keeps their order */
     vec4 best = vec4 (-3.402823466e38);
-    float e[BINS];
-    [[unroll]] for (int bin = 0; bin < BINS; bin++) {
-      int channel = edge * BINS + bin;
-      float v = c (at (pc, n, channel >> 2, query))[channel & 3];
-      e[bin] = v;
+    for (int bin = 0; bin < BINS; bin++) {
+      float v = logit (n, edge * BINS + bin, query);
       [[unroll]] for (int k = 0; k < 4; k++) {
         float higher = max (best[k], v);
         v = min (best[k], v);
@@ -42,8 +46,8 @@ main ()
       }
     }
     float sum = 0.0;
-    [[unroll]] for (int bin = 0; bin < BINS; bin++)
-      sum += exp (e[bin] - best.x);
+    for (int bin = 0; bin < BINS; bin++)
+      sum += exp (logit (n, edge * BINS + bin, query) - best.x);
     vec4 p = exp (best - best.x) / sum;
     [[unroll]] for (int k = 0; k < 4; k++)
       stats[edge * 5 + k] = p[k];
