@@ -98,9 +98,8 @@ if [ "$all" = no ]; then
   ! check 'the build' pipelines/build.sh build || run_tests build --no-suite slow
 else
   set_up --all
-  ! check 'the build' pipelines/build.sh build || run_tests build --timeout-multiplier 4
-
-  check 'gcc finds nothing to warn of' env CC=gcc pipelines/build.sh build-gcc -Dwerror=true || true
+  ! check 'gcc finds nothing to warn of' env CC=gcc pipelines/build.sh build-gcc -Dwerror=true ||
+    run_tests build-gcc --timeout-multiplier 4
   check 'clang finds nothing to warn of' env CC=clang pipelines/build.sh build-clang -Dwerror=true || true
 
   # tests/lsan.supp lists the leaks of other people's libraries.
