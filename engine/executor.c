@@ -261,6 +261,12 @@ upload_weights (DeimExecutor *self, GError **error)
 
 /* --------------------------------------------------------------- pipelines */
 
+VkFormat
+deim_executor_texel_format (gboolean half)
+{
+  return half ? VK_FORMAT_R16G16B16A16_SFLOAT : VK_FORMAT_R32G32B32A32_SFLOAT;
+}
+
 static gboolean
 binding_is_half (const DeimExecutor *self, const DeimBinding *bind)
 {
@@ -271,8 +277,8 @@ binding_is_half (const DeimExecutor *self, const DeimBinding *bind)
   return FALSE;
 }
 
-/* Test aid: $DEIM_TEST_BREAK names a feature (shuffle, fp16, coopmat): all convolutions that use it get the wrong
- * activation, so that tests see the self-test find it. */
+/* Test aid: $DEIM_TEST_BREAK names a feature (shuffle, fp16, coopmat, address): all convolutions that use it get the
+ * wrong activation, so that tests see the self-test find it. */
 static void
 break_feature (const DeimDispatch *d, DeimPipelineKey *key)
 {
@@ -280,6 +286,7 @@ break_feature (const DeimDispatch *d, DeimPipelineKey *key)
   if (!what || !g_str_has_prefix (d->shader, "conv") || key->n_spec <= 7)
     return;
   if ((g_str_equal (what, "shuffle") && key->spec[3]) || (g_str_equal (what, "fp16") && key->spec[2]) ||
+      (g_str_equal (what, "address") && key->addresses) ||
       (g_str_equal (what, "coopmat") && g_str_equal (d->shader, "conv_coopmat")))
     key->spec[7] = DEIM_ACT_SIGMOID;
 }
@@ -290,7 +297,8 @@ make_key (const DeimExecutor *self, const DeimDispatch *d, DeimPipelineKey *key)
   const DeimGpuPolicy *policy = deim_gpu_get_policy (self->gpu);
   gboolean texel = policy->on[DEIM_DECISION_TEXEL];
   memset (key, 0, sizeof *key);
-  g_autofree gchar *name = g_strconcat (d->shader, texel ? ".texel" : ".ssbo", NULL);
+  key->addresses = texel && policy->on[DEIM_DECISION_ADDRESS];
+  g_autofree gchar *name = g_strconcat (d->shader, key->addresses ? ".address" : texel ? ".texel" : ".ssbo", NULL);
   key->shader = g_intern_string (name);
   key->n_slots = d->n_bind;
   guint32 half = 0;
@@ -335,6 +343,22 @@ make_pipeline (gpointer index, gpointer data)
   g_mutex_unlock (&job->lock);
 }
 
+static void
+compile_ahead (DeimExecutor *self)
+{
+  g_autoptr (GArray) uses = g_array_new (FALSE, TRUE, sizeof (DeimPipelineUse));
+  g_autoptr (GHashTable) seen = g_hash_table_new (NULL, NULL);
+  for (guint i = 0; i < self->list->dispatches->len; i++) {
+    DeimPipelineUse use = { .key = self->keys[i] };
+    if (!self->pipelines[i] || !g_hash_table_add (seen, (gpointer) self->pipelines[i]))
+      continue;
+    for (guint b = 0; b < use.key.n_slots; b++)
+      use.formats[b] = deim_executor_texel_format (binding_is_half (self, &deim_executor_dispatch (self, i)->bind[b]));
+    g_array_append_val (uses, use);
+  }
+  deim_gpu_compile_ahead (self->gpu, (const DeimPipelineUse *) uses->data, uses->len);
+}
+
 /* Drivers compile in the calling thread, so several threads make start-up shorter. */
 static gboolean
 make_pipelines (DeimExecutor *self, GError **error)
@@ -358,6 +382,7 @@ make_pipelines (DeimExecutor *self, GError **error)
     return FALSE;
   }
   deim_gpu_save_pipeline_cache (self->gpu);
+  compile_ahead (self);
   return TRUE;
 }
 

@@ -93,7 +93,7 @@ make_slot (const DeimRun *self, const DeimBinding *bind, DeimSlot *slot)
     slot->offset = executor->scratch_offset[bind->scratch];
     slot->range = g_array_index (executor->list->scratch, DeimScratch, bind->scratch).bytes;
   }
-  slot->texel_format = half ? VK_FORMAT_R16G16B16A16_SFLOAT : VK_FORMAT_R32G32B32A32_SFLOAT;
+  slot->texel_format = deim_executor_texel_format (half);
 }
 
 /* Workgroups of @d that compute the first @entries of the batch. */

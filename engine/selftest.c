@@ -206,7 +206,7 @@ search (DeimGpu *gpu, gboolean *half, GError **error)
 {
   static const DeimDecision suspects[] = { DEIM_DECISION_COOPMAT, DEIM_DECISION_FP16,    DEIM_DECISION_WINOGRAD,
                                            DEIM_DECISION_PARK,    DEIM_DECISION_SHUFFLE, DEIM_DECISION_SUBGROUP,
-                                           DEIM_DECISION_TEXEL };
+                                           DEIM_DECISION_ADDRESS, DEIM_DECISION_TEXEL };
   const DeimGpuPolicy *policy = deim_gpu_get_policy (gpu);
   GError *problem = NULL;
   for (guint i = 0; i < G_N_ELEMENTS (suspects) && !problem; i++) {

@@ -7,7 +7,8 @@
  *
  * One source serves devices where storage texel buffers are the fast way to read (Mesa's lavapipe: branch-free, where a
  * storage buffer load loops over the lanes) and devices where storage buffers are (GPUs). DEIM_TEXEL or DEIM_SSBO is
- * defined by the build; kernels use only these macros:
+ * defined by the build. With DEIM_ADDRESS, which goes with DEIM_TEXEL, whole vec4s are written through their address:
+ * nothing checks bounds there. Kernels use only these macros:
  *
  *   READ (binding, name)       vec4 name (int index)
  *   READ_RAW (binding, name)   uint name[index], uvec4 name4[index]
@@ -18,6 +19,10 @@
  * Specialization constants 0..3 are the executor's (engine/executor.c); kernels begin at 4.
  */
 #extension GL_EXT_control_flow_attributes : require
+#ifdef DEIM_ADDRESS
+#extension GL_EXT_buffer_reference : require
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+#endif
 
 layout (constant_id = 0) const uint SUBGROUP = 8; /* invocations of a subgroup */
 layout (local_size_x_id = 1) in;
@@ -74,6 +79,31 @@ at (Place p, int n, int b, int i)
     uvec4 NAME##4 [];                                                                                                  \
   };
 
+#ifdef DEIM_ADDRESS
+layout (set = 0, binding = 8) uniform Addresses
+{
+  uvec4 addresses[4]; /* of what is bound, two in each */
+};
+layout (buffer_reference, std430, buffer_reference_align = 16) writeonly buffer Vec4At
+{
+  u64vec2 words;
+};
+layout (buffer_reference, std430, buffer_reference_align = 8) writeonly buffer Half4At
+{
+  uint64_t word;
+};
+
+#define WRITE(B, NAME)                                                                                                 \
+  void NAME (int i, vec4 v)                                                                                            \
+  {                                                                                                                    \
+    uint64_t at = packUint2x32 ((B & 1) == 0 ? addresses[B / 2].xy : addresses[B / 2].zw);                             \
+    if (IS_HALF (B))                                                                                                   \
+      Half4At (at + uint64_t (i) * 8).word = packUint2x32 (uvec2 (packHalf2x16 (v.xy), packHalf2x16 (v.zw)));          \
+    else                                                                                                               \
+      Vec4At (at + uint64_t (i) * 16).words =                                                                          \
+          u64vec2 (packUint2x32 (floatBitsToUint (v.xy)), packUint2x32 (floatBitsToUint (v.zw)));                      \
+  }
+#else
 #define WRITE(B, NAME)                                                                                                 \
   layout (std430, set = 0, binding = B) writeonly buffer NAME##_block                                                  \
   {                                                                                                                    \
@@ -90,6 +120,7 @@ at (Place p, int n, int b, int i)
     else                                                                                                               \
       NAME##_full[i] = v;                                                                                              \
   }
+#endif
 
 #define WRITE_RAW(B, NAME)                                                                                             \
   layout (std430, set = 0, binding = B) writeonly buffer NAME##_block                                                  \

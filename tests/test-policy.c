@@ -56,6 +56,7 @@ lavapipe (void)
   p.driver_id = VK_DRIVER_ID_MESA_LLVMPIPE;
   p.subgroup_size = p.min_subgroup_size = p.max_subgroup_size = 8;
   p.cooperative_matrix = FALSE;
+  p.buffer_device_address = p.int64 = TRUE;
   return p;
 }
 
@@ -74,8 +75,8 @@ decides (const DeimGpuProperties *p, DeimDecision decision, const gchar *disable
 static void
 test_names (void)
 {
-  const gchar *const expected[] = { "cpu",      "texel", "shuffle", "park",   "winograd",
-                                    "subgroup", "fp16",  "coopmat", "dmabuf", "batch" };
+  const gchar *const expected[] = { "cpu",  "texel",   "address", "shuffle", "park",  "winograd", "subgroup",
+                                    "fp16", "coopmat", "dmabuf",  "ahead",   "batch" };
   G_STATIC_ASSERT (G_N_ELEMENTS (expected) == DEIM_N_DECISIONS);
   for (guint d = 0; d < DEIM_N_DECISIONS; d++)
     g_assert_cmpstr (deim_decision_name ((DeimDecision) d), ==, expected[d]);
@@ -88,6 +89,7 @@ test_cpu (void)
   DeimGpuProperties p = lavapipe ();
   g_assert_true (decides (&p, DEIM_DECISION_CPU, NULL));
   g_assert_true (decides (&p, DEIM_DECISION_TEXEL, NULL));
+  g_assert_true (decides (&p, DEIM_DECISION_AHEAD, "cpu")); /* how the driver compiles is the same for all kernels */
   g_assert_true (decides (&p, DEIM_DECISION_SHUFFLE, NULL));
   g_assert_false (decides (&p, DEIM_DECISION_BATCH, NULL));
   g_assert_true (decides (&p, DEIM_DECISION_WINOGRAD, NULL));
@@ -116,10 +118,15 @@ test_mesa (void)
   DeimGpuProperties p = lavapipe ();
   g_strlcpy (p.driver, "llvmpipe Mesa 22.3.6 (LLVM 15.0.6)", sizeof p.driver);
   g_assert_false (decides (&p, DEIM_DECISION_PARK, NULL));
+  g_assert_false (decides (&p, DEIM_DECISION_ADDRESS, NULL));
   g_strlcpy (p.driver, "llvmpipe Mesa 25.0.7-2~bpo12+1 (LLVM 15.0.6)", sizeof p.driver);
   g_assert_true (decides (&p, DEIM_DECISION_PARK, NULL));
   g_assert_false (decides (&p, DEIM_DECISION_PARK, "park"));
   g_assert_false (decides (&p, DEIM_DECISION_PARK, "shuffle"));
+  g_assert_true (decides (&p, DEIM_DECISION_ADDRESS, NULL));
+  g_assert_false (decides (&p, DEIM_DECISION_ADDRESS, "texel"));
+  p.int64 = FALSE;
+  g_assert_false (decides (&p, DEIM_DECISION_ADDRESS, NULL));
   g_strlcpy (p.driver, "llvmpipe", sizeof p.driver);
   g_assert_false (decides (&p, DEIM_DECISION_PARK, NULL));
   g_strlcpy (p.driver, "llvmpipe Mesa 26.1.0", sizeof p.driver);
@@ -276,7 +283,7 @@ test_disable (void)
 
   g_assert_null (deim_gpu_policy_find_unknown (NULL));
   g_assert_null (deim_gpu_policy_find_unknown (""));
-  g_assert_null (deim_gpu_policy_find_unknown ("cpu, texel,SHUFFLE,park,subgroup,fp16,coopmat,dmabuf,batch,"));
+  g_assert_null (deim_gpu_policy_find_unknown ("cpu, texel,address,SHUFFLE,park,subgroup,fp16,coopmat,dmabuf,ahead,batch,"));
   g_autofree gchar *unknown = deim_gpu_policy_find_unknown ("fp16, fp64 ,dot");
   g_assert_cmpstr (unknown, ==, "fp64");
 }

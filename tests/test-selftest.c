@@ -135,10 +135,12 @@ main (int argc, char **argv)
   warnings = g_string_new (NULL);
   deim_set_log_func (note, NULL);
   g_test_add_func ("/selftest/good", test_good);
-  /* Matrices: on a GPU, or DEIM_DISABLE=cpu on a lavapipe that emulates them. fp16 storage stays with them off. */
+  /* Addresses: from Mesa 25 on, or DEIM_TEST_ADDRESS=1. Matrices: on a GPU, or DEIM_DISABLE=cpu on a lavapipe that
+   * emulates them. fp16 storage stays with them off. */
   static const Fault faults[] = {
     { "shuffle", DEIM_DECISION_SHUFFLE, DEIM_PRECISION_FP32 },
     { "winograd_in", DEIM_DECISION_WINOGRAD, DEIM_PRECISION_AUTO },
+    { "address", DEIM_DECISION_ADDRESS, DEIM_PRECISION_FP32 },
     { "coopmat", DEIM_DECISION_COOPMAT, DEIM_PRECISION_FP16 },
   };
   for (guint i = 0; i < G_N_ELEMENTS (faults); i++) {

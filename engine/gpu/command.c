@@ -28,10 +28,19 @@ struct _DeimCommands {
   VkQueryPool queries;
   guint max_dispatches, n_dispatches;
   guint n_timestamps;
-  GArray *views; /* VkBufferView */
+  GArray *views;           /* VkBufferView */
+  DeimGpuBuffer addresses; /* of the slots, by dispatch; where the policy has them */
   State state;
   guint64 value; /* of the newest submit */
 };
+
+/* Bytes from one dispatch's addresses to the next one's. */
+static gsize
+address_stride (DeimGpu *gpu)
+{
+  gsize alignment = gpu->limits.minUniformBufferOffsetAlignment;
+  return MAX (DEIM_GPU_MAX_SLOTS * sizeof (VkDeviceAddress), alignment);
+}
 
 /* ------------------------------------------------------- making, freeing */
 
@@ -58,6 +67,7 @@ create_pools (DeimCommands *commands, guint max_dispatches, guint timestamps, GE
     VkDescriptorPoolSize sizes[] = {
       { VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, max_dispatches * DEIM_GPU_MAX_SLOTS },
       { VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER, max_dispatches * DEIM_GPU_MAX_SLOTS },
+      { VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER, max_dispatches },
     };
     VkDescriptorPoolCreateInfo descriptors = {
       .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
@@ -66,6 +76,9 @@ create_pools (DeimCommands *commands, guint max_dispatches, guint timestamps, GE
       .pPoolSizes = sizes,
     };
     VK (gpu->vk.CreateDescriptorPool (gpu->device, &descriptors, NULL, &commands->descriptors));
+    if (gpu->policy.on[DEIM_DECISION_ADDRESS] && !deim_gpu_buffer_init (&commands->addresses, gpu, DEIM_MEMORY_UPLOAD,
+                                                                        max_dispatches * address_stride (gpu), error))
+      return FALSE;
   }
   if (timestamps && gpu->timestamp_bits) {
     VkQueryPoolCreateInfo queries = {
@@ -126,6 +139,7 @@ deim_commands_free (DeimCommands *commands)
     gpu->vk.DestroyDescriptorPool (gpu->device, commands->descriptors, NULL);
   if (commands->pool)
     gpu->vk.DestroyCommandPool (gpu->device, commands->pool, NULL); /* with its buffer */
+  deim_gpu_buffer_finish (&commands->addresses, gpu);
   g_array_unref (commands->views);
   deim_gpu_unref (gpu);
   g_free (commands);
@@ -225,6 +239,22 @@ check_slot (DeimGpu *gpu, const DeimPipelineKey *key, guint binding, const DeimS
   return FALSE;
 }
 
+/* Where the slots are that a kernel may write, for its "Addresses" (shaders/io.glsl). */
+static void
+note_addresses (DeimGpu *gpu, const DeimPipelineKey *key, const DeimSlot *slots, guint8 *target)
+{
+  for (guint i = 0; i < key->n_slots; i++) {
+    if (key->slots[i] != DEIM_SLOT_STORAGE)
+      continue;
+    VkBufferDeviceAddressInfo info = {
+      .sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO,
+      .buffer = slots[i].buffer,
+    };
+    VkDeviceAddress address = gpu->vk.GetBufferDeviceAddress (gpu->device, &info) + slots[i].offset;
+    memcpy (target + i * sizeof address, &address, sizeof address);
+  }
+}
+
 /* A descriptor set over @slots, with buffer views that the recording owns. */
 static VkDescriptorSet
 make_set (DeimCommands *commands, const DeimPipeline *pipeline, const DeimPipelineKey *key, const DeimSlot *slots,
@@ -233,7 +263,7 @@ make_set (DeimCommands *commands, const DeimPipeline *pipeline, const DeimPipeli
   DeimGpu *gpu = commands->gpu;
   VkDescriptorBufferInfo buffers[DEIM_GPU_MAX_SLOTS];
   VkBufferView views[DEIM_GPU_MAX_SLOTS];
-  VkWriteDescriptorSet writes[DEIM_GPU_MAX_SLOTS];
+  VkWriteDescriptorSet writes[DEIM_GPU_MAX_SLOTS + 1];
   VkDescriptorSet set = VK_NULL_HANDLE;
 
   VkDescriptorSetAllocateInfo allocate = {
@@ -268,7 +298,19 @@ make_set (DeimCommands *commands, const DeimPipeline *pipeline, const DeimPipeli
     writes[i].descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER;
     writes[i].pTexelBufferView = &views[i];
   }
-  gpu->vk.UpdateDescriptorSets (gpu->device, key->n_slots, writes, 0, NULL);
+  VkDescriptorBufferInfo addresses = { commands->addresses.buffer, commands->n_dispatches * address_stride (gpu),
+                                       DEIM_GPU_MAX_SLOTS * sizeof (VkDeviceAddress) };
+  writes[key->n_slots] = (VkWriteDescriptorSet){
+    .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+    .dstSet = set,
+    .dstBinding = DEIM_GPU_MAX_SLOTS,
+    .descriptorCount = 1,
+    .descriptorType = VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER,
+    .pBufferInfo = &addresses,
+  };
+  if (key->addresses)
+    note_addresses (gpu, key, slots, commands->addresses.map + addresses.offset);
+  gpu->vk.UpdateDescriptorSets (gpu->device, key->n_slots + (key->addresses ? 1 : 0), writes, 0, NULL);
   return set;
 
 fail:

@@ -135,6 +135,7 @@ create_device (DeimGpu *gpu, GError **error)
   VkPhysicalDeviceFeatures2 features = {
     .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
     .pNext = &f11,
+    .features.shaderInt64 = (VkBool32) p->int64,
   };
   VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes = {
     .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT,
@@ -210,6 +211,28 @@ query_limits (DeimGpu *gpu)
   gpu->instance->GetPhysicalDeviceMemoryProperties (gpu->physical, &gpu->memory);
 }
 
+static DeimGpu *
+make_gpu (void)
+{
+  DeimGpu *gpu = g_new0 (DeimGpu, 1);
+  g_atomic_ref_count_init (&gpu->refs);
+  g_mutex_init (&gpu->queue_lock);
+  g_mutex_init (&gpu->pipeline_lock);
+  g_cond_init (&gpu->pipeline_done);
+  gpu->extensions = g_ptr_array_new ();
+  return gpu;
+}
+
+/* Where the physical device, its properties and the policy are known. */
+static gboolean
+start (DeimGpu *gpu, GError **error)
+{
+  if (!create_device (gpu, error))
+    return FALSE;
+  gpu->vk.GetDeviceQueue (gpu->device, gpu->queue_family, 0, &gpu->queue);
+  return deim_gpu_init_timeline (gpu, error) && deim_gpu_init_pipelines (gpu, error);
+}
+
 DeimGpu *
 deim_gpu_open (const gchar *selector, const gchar *cache_dir, GError **error)
 {
@@ -217,13 +240,7 @@ deim_gpu_open (const gchar *selector, const gchar *cache_dir, GError **error)
   if (from_environment)
     selector = g_getenv ("DEIM_DEVICE");
 
-  g_autoptr (DeimGpu) gpu = g_new0 (DeimGpu, 1);
-  g_atomic_ref_count_init (&gpu->refs);
-  g_mutex_init (&gpu->queue_lock);
-  g_mutex_init (&gpu->pipeline_lock);
-  g_cond_init (&gpu->pipeline_done);
-  gpu->extensions = g_ptr_array_new ();
-
+  g_autoptr (DeimGpu) gpu = make_gpu ();
   gpu->instance = deim_vk_instance_get (error);
   if (!gpu->instance)
     return NULL;
@@ -236,6 +253,7 @@ deim_gpu_open (const gchar *selector, const gchar *cache_dir, GError **error)
   gpu->physical = g_array_index (candidates, Candidate, index).physical;
   gpu->properties = g_array_index (candidates, Candidate, index).properties;
   gpu->queue_family = (guint32) deim_gpu_pick_queue_family (gpu->instance, gpu->physical, &gpu->timestamp_bits);
+  gpu->cache_path = deim_pipeline_cache_path (&gpu->properties, cache_dir);
   query_limits (gpu);
 
   const gchar *disable = g_getenv ("DEIM_DISABLE");
@@ -243,17 +261,35 @@ deim_gpu_open (const gchar *selector, const gchar *cache_dir, GError **error)
   if (unknown)
     deim_warning ("DEIM_DISABLE: there is no decision \"%s\"; see deim info --device", unknown);
   deim_gpu_policy_decide (&gpu->policy, &gpu->properties, disable);
+  /* Test aid: where that is slower, too, so that its kernels are tested on any lavapipe. */
+  if (g_getenv ("DEIM_TEST_ADDRESS") && gpu->properties.buffer_device_address && gpu->properties.int64)
+    deim_gpu_overrule (gpu, DEIM_DECISION_ADDRESS, gpu->policy.on[DEIM_DECISION_TEXEL], "a test asks for it");
   if (gpu->policy.on[DEIM_DECISION_COOPMAT]) {
     g_autoptr (GArray) shapes = deim_gpu_query_matrices (gpu->instance, gpu->physical);
     deim_gpu_policy_pick_matrix (&gpu->policy, (const DeimMatrixShape *) shapes->data, shapes->len);
   }
-
-  if (!create_device (gpu, error))
-    return NULL;
-  gpu->vk.GetDeviceQueue (gpu->device, gpu->queue_family, 0, &gpu->queue);
-  if (!deim_gpu_init_timeline (gpu, error) || !deim_gpu_init_pipelines (gpu, cache_dir, error))
+  if (!start (gpu, error))
     return NULL;
   deim_info ("opened %s, %s", gpu->properties.name, gpu->properties.driver);
+  return g_steal_pointer (&gpu);
+}
+
+DeimGpu *
+deim_gpu_open_copy (DeimGpu *other, GError **error)
+{
+  g_autoptr (DeimGpu) gpu = make_gpu ();
+  gpu->instance = other->instance;
+  gpu->physical = other->physical;
+  gpu->properties = other->properties;
+  gpu->queue_family = other->queue_family;
+  gpu->timestamp_bits = other->timestamp_bits;
+  gpu->limits = other->limits;
+  gpu->memory = other->memory;
+  gpu->max_allocation = other->max_allocation;
+  gpu->policy = other->policy;
+  if (!start (gpu, error))
+    return NULL;
+  gpu->lose_at = 0; /* a test's wish for the device itself */
   return g_steal_pointer (&gpu);
 }
 

@@ -46,6 +46,9 @@ struct _DeimGpu {
   guint cache_added;      /* pipelines created since the last save */
 };
 
+/* device.c: another VkDevice of the same physical device, with the same policy, that keeps nothing on disk. */
+DeimGpu *deim_gpu_open_copy (DeimGpu *gpu, GError **error);
+
 /* properties.c: the shapes of cooperative matrices of fp16 with sums in fp32 (of DeimMatrixShape; maybe none). */
 GArray *deim_gpu_query_matrices (const DeimVkInstance *instance, VkPhysicalDevice physical);
 /* properties.c: reduces what the driver reports; also whether @physical has extension @name. */
@@ -65,7 +68,7 @@ void deim_gpu_wait_quietly (DeimGpu *gpu, guint64 value);
 gboolean deim_gpu_wait_all (DeimGpu *gpu, GError **error);
 
 /* pipeline.c */
-gboolean deim_gpu_init_pipelines (DeimGpu *gpu, const gchar *cache_dir, GError **error);
+gboolean deim_gpu_init_pipelines (DeimGpu *gpu, GError **error);
 void deim_gpu_finish_pipelines (DeimGpu *gpu);
 
 /* pipeline-cache.c: the file around the driver's blob. */

@@ -113,6 +113,7 @@ typedef struct {
   guint n_spec;
   guint push_bytes;
   guint required_subgroup_size; /* 0: whatever the driver likes */
+  gboolean addresses;           /* it writes through addresses: those of its slots are bound behind them */
   gboolean full_subgroups; /* no invocation stands in a partial one; the properties say whether that can be asked */
 } DeimPipelineKey;
 
@@ -126,6 +127,16 @@ typedef struct {
  * the device. @required_subgroup_size that the device cannot give, and shaders that are not in the build, are
  * DEIM_ERROR_UNSUPPORTED. Thread-safety: safe, several threads may create different pipelines at once. */
 const DeimPipeline *deim_gpu_get_pipeline (DeimGpu *gpu, const DeimPipelineKey *key, GError **error);
+/* A pipeline, and the formats of the texel buffers that it is going to read. */
+typedef struct {
+  DeimPipelineKey key;
+  VkFormat formats[DEIM_GPU_MAX_SLOTS];
+} DeimPipelineUse;
+
+/* For drivers that compile inside the first dispatch (DEIM_DECISION_AHEAD; for others nothing): compiles, in as many
+ * threads as there are cores, what a file beside the pipeline cache does not say to be compiled. Returns when that is
+ * done. What cannot be compiled ahead is compiled, or refused, by its first dispatch. Thread-safety: safe. */
+void deim_gpu_compile_ahead (DeimGpu *gpu, const DeimPipelineUse *uses, guint n);
 /* Writes the VkPipelineCache to disk (atomically), if pipelines were added since. Also done when the device closes. */
 void deim_gpu_save_pipeline_cache (DeimGpu *gpu);
 

@@ -76,11 +76,13 @@ deim_gpu_buffer_init (DeimGpuBuffer *buffer, DeimGpu *gpu, DeimMemoryKind kind, 
     return FALSE;
   }
 
+  gboolean addresses = gpu->policy.on[DEIM_DECISION_ADDRESS];
   VkBufferCreateInfo info = {
     .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
     .size = (MAX (size, 1) + 15) & ~(gsize) 15, /* whole vec4s */
     .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT |
-             VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
+             VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
+             (addresses ? VK_BUFFER_USAGE_UNIFORM_BUFFER_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT : 0),
     .sharingMode = VK_SHARING_MODE_EXCLUSIVE,
   };
   VK (gpu->vk.CreateBuffer (gpu->device, &info, NULL, &made.buffer));
@@ -94,8 +96,13 @@ deim_gpu_buffer_init (DeimGpuBuffer *buffer, DeimGpu *gpu, DeimMemoryKind kind, 
                  kind_names[kind]);
     goto fail;
   }
+  VkMemoryAllocateFlagsInfo flags = {
+    .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+    .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT,
+  };
   VkMemoryAllocateInfo allocate = {
     .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+    .pNext = addresses ? &flags : NULL,
     .allocationSize = needs.size,
     .memoryTypeIndex = (guint32) type,
   };

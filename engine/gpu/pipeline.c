@@ -40,9 +40,10 @@ equal_keys (gconstpointer data_a, gconstpointer data_b)
 {
   const DeimPipelineKey *a = data_a;
   const DeimPipelineKey *b = data_b;
-  return a->n_slots == b->n_slots && a->n_spec == b->n_spec && a->push_bytes == b->push_bytes &&
-         a->required_subgroup_size == b->required_subgroup_size && a->full_subgroups == b->full_subgroups &&
-         strcmp (a->shader, b->shader) == 0 && memcmp (a->slots, b->slots, a->n_slots * sizeof a->slots[0]) == 0 &&
+  return a->n_slots == b->n_slots && a->addresses == b->addresses && a->n_spec == b->n_spec &&
+         a->push_bytes == b->push_bytes && a->required_subgroup_size == b->required_subgroup_size &&
+         a->full_subgroups == b->full_subgroups && strcmp (a->shader, b->shader) == 0 &&
+         memcmp (a->slots, b->slots, a->n_slots * sizeof a->slots[0]) == 0 &&
          memcmp (a->spec, b->spec, a->n_spec * sizeof a->spec[0]) == 0;
 }
 
@@ -131,7 +132,7 @@ check_key (DeimGpu *gpu, const DeimPipelineKey *key, const DeimShader **ret_shad
 static gboolean
 create_layouts (DeimGpu *gpu, const DeimPipelineKey *key, DeimPipeline *made, GError **error)
 {
-  VkDescriptorSetLayoutBinding bindings[DEIM_GPU_MAX_SLOTS];
+  VkDescriptorSetLayoutBinding bindings[DEIM_GPU_MAX_SLOTS + 1];
   for (guint i = 0; i < key->n_slots; i++)
     bindings[i] = (VkDescriptorSetLayoutBinding){
       .binding = i,
@@ -140,9 +141,15 @@ create_layouts (DeimGpu *gpu, const DeimPipelineKey *key, DeimPipeline *made, GE
       .descriptorCount = 1,
       .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
     };
+  bindings[key->n_slots] = (VkDescriptorSetLayoutBinding){
+    .binding = DEIM_GPU_MAX_SLOTS, /* "Addresses" of shaders/io.glsl */
+    .descriptorType = VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER,
+    .descriptorCount = 1,
+    .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
+  };
   VkDescriptorSetLayoutCreateInfo set = {
     .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
-    .bindingCount = key->n_slots,
+    .bindingCount = key->n_slots + (key->addresses ? 1 : 0),
     .pBindings = bindings,
   };
   VK (gpu->vk.CreateDescriptorSetLayout (gpu->device, &set, NULL, &made->set_layout));
@@ -337,12 +344,11 @@ deim_gpu_check_cache (DeimGpu *gpu, GError **error)
 }
 
 gboolean
-deim_gpu_init_pipelines (DeimGpu *gpu, const gchar *cache_dir, GError **error)
+deim_gpu_init_pipelines (DeimGpu *gpu, GError **error)
 {
   gpu->pipelines = g_hash_table_new (hash_key, equal_keys);
-  gpu->cache_path = deim_pipeline_cache_path (&gpu->properties, cache_dir);
-
-  g_autoptr (GBytes) payload = deim_pipeline_cache_read (gpu->cache_path, &gpu->properties, &gpu->cache_checksum);
+  g_autoptr (GBytes) payload =
+      gpu->cache_path ? deim_pipeline_cache_read (gpu->cache_path, &gpu->properties, &gpu->cache_checksum) : NULL;
   VkPipelineCacheCreateInfo info = { .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO };
   if (payload) {
     info.pInitialData = g_bytes_get_data (payload, &info.initialDataSize);

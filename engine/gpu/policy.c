@@ -22,10 +22,10 @@
 #define MIN_PUSH        128
 
 static const gchar *const decision_names[DEIM_N_DECISIONS] = {
-  [DEIM_DECISION_CPU] = "cpu",     [DEIM_DECISION_TEXEL] = "texel",       [DEIM_DECISION_SHUFFLE] = "shuffle",
-  [DEIM_DECISION_PARK] = "park",   [DEIM_DECISION_WINOGRAD] = "winograd", [DEIM_DECISION_SUBGROUP] = "subgroup",
-  [DEIM_DECISION_FP16] = "fp16",   [DEIM_DECISION_COOPMAT] = "coopmat",   [DEIM_DECISION_DMABUF] = "dmabuf",
-  [DEIM_DECISION_BATCH] = "batch",
+  [DEIM_DECISION_CPU] = "cpu",         [DEIM_DECISION_TEXEL] = "texel",       [DEIM_DECISION_SHUFFLE] = "shuffle",
+  [DEIM_DECISION_PARK] = "park",       [DEIM_DECISION_WINOGRAD] = "winograd", [DEIM_DECISION_SUBGROUP] = "subgroup",
+  [DEIM_DECISION_FP16] = "fp16",       [DEIM_DECISION_COOPMAT] = "coopmat",   [DEIM_DECISION_DMABUF] = "dmabuf",
+  [DEIM_DECISION_ADDRESS] = "address", [DEIM_DECISION_AHEAD] = "ahead",       [DEIM_DECISION_BATCH] = "batch",
 };
 
 const gchar *
@@ -70,6 +70,35 @@ decide_texel (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gch
   return TRUE;
 }
 
+/* Mesa's major version, from "llvmpipe Mesa 25.0.7-2 (LLVM 15.0.6)"; lavapipe's own driverVersion is always 1. 0: not
+ * known. */
+static guint
+mesa_version (const DeimGpuProperties *p)
+{
+  const gchar *at = p->driver_id == VK_DRIVER_ID_MESA_LLVMPIPE ? strstr (p->driver, "Mesa ") : NULL;
+  return at ? (guint) g_ascii_strtoull (at + strlen ("Mesa "), NULL, 10) : 0;
+}
+
+/* docs/performance.md has the figures of 22.3 and 25.0; what lies between was not measured. */
+static gboolean
+decide_address (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
+{
+  if (!policy->on[DEIM_DECISION_TEXEL]) {
+    *reason = "storage buffers are read and written alike";
+    return FALSE;
+  }
+  if (!p->buffer_device_address || !p->int64) {
+    *reason = "the driver has no buffer addresses or no 64-bit integers";
+    return FALSE;
+  }
+  if (mesa_version (p) < 25) {
+    *reason = "before Mesa 25 a store through an address costs more than one to a storage buffer";
+    return FALSE;
+  }
+  *reason = "a store through an address needs no check of bounds, which takes most of the time to compile a kernel";
+  return TRUE;
+}
+
 static gboolean
 decide_shuffle (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
 {
@@ -85,16 +114,7 @@ decide_shuffle (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const g
   return TRUE;
 }
 
-/* Mesa's major version, from "llvmpipe Mesa 25.0.7-2 (LLVM 15.0.6)"; lavapipe's own driverVersion is always 1. 0: not
- * known. */
-static guint
-mesa_version (const DeimGpuProperties *p)
-{
-  const gchar *at = p->driver_id == VK_DRIVER_ID_MESA_LLVMPIPE ? strstr (p->driver, "Mesa ") : NULL;
-  return at ? (guint) g_ascii_strtoull (at + strlen ("Mesa "), NULL, 10) : 0;
-}
-
-/* docs/performance.md has the figures of 22.3 and 25.0; what lies between was not measured. */
+/* See decide_address(). */
 static gboolean
 decide_park (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
 {
@@ -230,6 +250,17 @@ decide_dmabuf (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gc
   return TRUE;
 }
 
+static gboolean
+decide_ahead (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
+{
+  if (p->driver_id == VK_DRIVER_ID_MESA_LLVMPIPE) {
+    *reason = "lavapipe compiles a kernel inside its first dispatch, in one thread, and keeps it on disk";
+    return TRUE;
+  }
+  *reason = "the driver compiles where a pipeline is created";
+  return FALSE;
+}
+
 /* docs/performance.md has the figures. */
 static gboolean
 decide_batch (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
@@ -247,7 +278,8 @@ static const DecideFunc decide[DEIM_N_DECISIONS] = {
   [DEIM_DECISION_SHUFFLE] = decide_shuffle,   [DEIM_DECISION_PARK] = decide_park,
   [DEIM_DECISION_WINOGRAD] = decide_winograd, [DEIM_DECISION_SUBGROUP] = decide_subgroup,
   [DEIM_DECISION_FP16] = decide_fp16,         [DEIM_DECISION_COOPMAT] = decide_coopmat,
-  [DEIM_DECISION_DMABUF] = decide_dmabuf,     [DEIM_DECISION_BATCH] = decide_batch,
+  [DEIM_DECISION_ADDRESS] = decide_address,   [DEIM_DECISION_DMABUF] = decide_dmabuf,
+  [DEIM_DECISION_AHEAD] = decide_ahead,       [DEIM_DECISION_BATCH] = decide_batch,
 };
 
 /* ------------------------------------------------------------------- rest */

@@ -18,7 +18,7 @@ typedef struct {
   guint subgroup_size, min_subgroup_size, max_subgroup_size;
   gboolean subgroup_shuffle, subgroup_ballot, subgroup_arithmetic, subgroup_size_control;
   gboolean full_subgroups; /* can promise that all invocations of a workgroup are in full subgroups */
-  gboolean timeline_semaphore, buffer_device_address;
+  gboolean timeline_semaphore, buffer_device_address, int64;
   gboolean storage_16bit, float16, cooperative_matrix;
   gboolean dma_buf;        /* has the extensions that import DMABuf memory */
   gboolean dma_buf_buffer; /* and can import it for buffers */
@@ -36,6 +36,7 @@ typedef struct {
 typedef enum {
   DEIM_DECISION_CPU,      /* software device: its own kernel choices */
   DEIM_DECISION_TEXEL,    /* read operands through texel buffers */
+  DEIM_DECISION_ADDRESS,  /* write results through their addresses */
   DEIM_DECISION_SHUFFLE,  /* exchange operands inside a subgroup */
   DEIM_DECISION_PARK,     /* keep arrays of a kernel in memory, and broadcast from there */
   DEIM_DECISION_WINOGRAD, /* 3x3 convolutions by Winograd's transforms, where the precision is left to us */
@@ -43,6 +44,7 @@ typedef enum {
   DEIM_DECISION_FP16,     /* fp16 storage by default (precision=auto) */
   DEIM_DECISION_COOPMAT,  /* cooperative matrices */
   DEIM_DECISION_DMABUF,   /* import of DMABuf memory */
+  DEIM_DECISION_AHEAD,    /* compile kernels ahead, on copies of the device */
   DEIM_DECISION_BATCH,    /* compute frames of several streams together by default */
   DEIM_N_DECISIONS
 } DeimDecision;

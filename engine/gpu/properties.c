@@ -209,6 +209,7 @@ deim_gpu_query_properties (const DeimVkInstance *instance, VkPhysicalDevice phys
 
   properties->timeline_semaphore = !!f12.timelineSemaphore;
   properties->buffer_device_address = !!f12.bufferDeviceAddress;
+  properties->int64 = !!features2.features.shaderInt64;
   properties->storage_16bit = !!f11.storageBuffer16BitAccess;
   properties->float16 = !!f12.shaderFloat16;
   properties->memory_model = !!f12.vulkanMemoryModel;

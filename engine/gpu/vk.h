@@ -69,9 +69,10 @@ typedef VkResult (VKAPI_PTR *PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesK
   X (CreateSemaphore) X (CreateShaderModule) X (DestroyBuffer) X (DestroyBufferView) X (DestroyCommandPool)           \
   X (DestroyDescriptorPool) X (DestroyDescriptorSetLayout) X (DestroyDevice) X (DestroyPipeline)                      \
   X (DestroyPipelineCache) X (DestroyPipelineLayout) X (DestroyQueryPool) X (DestroySemaphore)                        \
-  X (DestroyShaderModule) X (DeviceWaitIdle) X (EndCommandBuffer) X (FreeMemory) X (GetBufferMemoryRequirements)      \
-  X (GetDeviceQueue) X (GetPipelineCacheData) X (GetQueryPoolResults) X (GetSemaphoreCounterValue) X (MapMemory)      \
-  X (QueueSubmit) X (ResetCommandPool) X (ResetDescriptorPool) X (UpdateDescriptorSets) X (WaitSemaphores)
+  X (DestroyShaderModule) X (DeviceWaitIdle) X (EndCommandBuffer) X (FreeMemory) X (GetBufferDeviceAddress)           \
+  X (GetBufferMemoryRequirements) X (GetDeviceQueue) X (GetPipelineCacheData) X (GetQueryPoolResults)                 \
+  X (GetSemaphoreCounterValue) X (MapMemory) X (QueueSubmit) X (ResetCommandPool) X (ResetDescriptorPool)             \
+  X (UpdateDescriptorSets) X (WaitSemaphores)
 
 #define DEIM_VK_DEVICE_OPTIONAL_FUNCTIONS(X)                                                                           \
   X (GetDeviceFaultInfoEXT) X (GetMemoryFdPropertiesKHR)
