@@ -53,6 +53,7 @@ class Experiment:
     def __init__(self, options):
         self.options = options
         self.data = os.path.join(options.output, "data")
+        self.backbone = ["--backbone", options.backbone] if options.backbone else []
         for name, count, seed in (("train", options.pictures, 1), ("val", options.validation, 2)):
             target = os.path.join(self.data, name)
             if not os.path.exists(target):
@@ -72,7 +73,7 @@ class Experiment:
             call([options.deim, "train", "--resume", "--data", self.data, "--model", options.model, "--output", folder,
                   "--epochs", str(epochs), "--batch", str(options.batch), "--input", options.input, "--denoising", "20",
                   "--lr", str(rate), "--lr-end", "0.05", "--light", "--evaluate", str(max(epochs // 12, 1)), "--seed",
-                  str(seed), *ARMS[arm]], folder + ".log" if options.jobs > 1 else None)
+                  str(seed), *self.backbone, *ARMS[arm]], folder + ".log" if options.jobs > 1 else None)
         return results(folder)
 
     def run(self):
@@ -138,11 +139,12 @@ def main():
     parser.add_argument("--output", required=True, metavar="DIR")
     parser.add_argument("--deim", default=os.path.join(HERE, "..", "build", "tools", "deim"))
     parser.add_argument("--model", default="deimv2_atto:queries=30")
+    parser.add_argument("--backbone", metavar="CHECKPOINT", help="that all begin with, as the official recipes do")
     parser.add_argument("--input", default="96x96", metavar="HxW")
     parser.add_argument("--epochs", type=int, default=24, metavar="E")
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--validation", type=int, default=300)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 2e-3, 4e-3])
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time")

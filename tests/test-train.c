@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine/formats/safetensors-write.h"
+#include "engine/model.h"
 #include "engine/training.h"
 #include "golden-model.h"
 #include "golden.h"
@@ -322,6 +323,69 @@ test_diverged (void)
   g_assert_true (g_str_has_prefix (error->message, "decoder.decoder.lqe_layers.1 holds something that is no finite"));
 }
 
+/* The backbone of @whole alone, under names that say nothing of one. */
+static gchar *
+save_backbone (DeimCheckpoint *whole)
+{
+  g_autoptr (GError) error = NULL;
+  gchar *path = g_build_filename (folder, "backbone.safetensors", NULL);
+  g_autoptr (DeimCheckpoint) alone = deim_checkpoint_new ();
+  for (guint i = 0; i < deim_checkpoint_get_n_tensors (whole); i++) {
+    const DeimCheckpointTensor *t = deim_checkpoint_get (whole, i);
+    g_autoptr (GBytes) bytes = g_bytes_new (t->data, t->n_elements * deim_dtype_size (t->dtype));
+    if (g_str_has_prefix (t->name, "backbone."))
+      deim_checkpoint_add (alone, t->name + strlen ("backbone."), t->dtype, t->n_dims, t->shape, bytes);
+  }
+  g_assert_true (deim_safetensors_write (alone, NULL, 0, path, &error));
+  g_assert_no_error (error);
+  return path;
+}
+
+/* A preset begins with the backbone of a checkpoint, whole or alone, and with nothing else of it. */
+static void
+test_backbone (gconstpointer names)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DeimModel) golden = golden_model_new ();
+  DeimCheckpoint *whole = deim_model_get_checkpoint (golden);
+  g_autofree gchar *from = NULL, *data = g_build_filename (folder, "shapes", NULL),
+                   *output = g_strdup_printf ("%s/backbone-%s", folder, (const gchar *) names);
+  g_autofree gchar *last = g_build_filename (output, "last.safetensors", NULL);
+  Seen seen = { 0 };
+  gboolean finished;
+
+  if (g_str_equal (names, "alone")) {
+    from = save_backbone (whole);
+  } else {
+    from = g_build_filename (folder, "whole.safetensors", NULL);
+    deim_model_save (golden, from, FALSE, &error);
+    g_assert_no_error (error);
+  }
+  DeimTrainOptions options = options_for (data, output, &seen);
+  options.model = "deimv2_atto";
+  options.backbone = from;
+  options.epochs = 1;
+  options.lr = 1e-12;
+  gboolean good = deim_train (device, &options, &finished, &error);
+  g_assert_no_error (error);
+  g_assert_true (good);
+  g_string_free (seen.said, TRUE);
+
+  g_autoptr (DeimCheckpoint) new = deim_checkpoint_open (last, &error);
+  g_assert_no_error (error);
+  static const gchar *const weights[] = { "backbone.stem.stem1.conv.weight", "encoder.bi_fusion.cv.conv.weight" };
+  for (guint i = 0; i < G_N_ELEMENTS (weights); i++) {
+    const DeimCheckpointTensor *was = deim_checkpoint_lookup (whole, weights[i]),
+                               *is = deim_checkpoint_lookup (new, weights[i]);
+    const gfloat *a = (const gfloat *) was->data, *b = (const gfloat *) is->data;
+    gdouble apart = 0;
+    g_assert_cmpuint (was->n_elements, ==, is->n_elements);
+    for (gsize k = 0; k < was->n_elements; k++)
+      apart = MAX (apart, fabs ((gdouble) a[k] - b[k]));
+    g_assert_true (i == 0 ? apart < 1e-6 : apart > 1e-3);
+  }
+}
+
 /* ---------------------------------------------------------------------- refused */
 
 static void
@@ -351,6 +415,19 @@ test_refused (void)
   options.freeze_norms = TRUE;
   assert_refused (&options, DEIM_ERROR_SETTINGS, "no statistics to keep");
   options.freeze_norms = FALSE;
+  options.backbone = "/nowhere.pth";
+  assert_refused (&options, DEIM_ERROR_NOT_FOUND, "/nowhere.pth");
+  g_autoptr (DeimModel) golden = golden_model_new ();
+  g_autofree gchar *backbone = save_backbone (deim_model_get_checkpoint (golden));
+  options.backbone = backbone;
+  options.model = "deimv2_n:queries=50";
+  assert_refused (&options, DEIM_ERROR_ARCHITECTURE, "the checkpoint for the backbone ");
+  options.model = backbone;
+  assert_refused (&options, DEIM_ERROR_ARCHITECTURE, "");
+  options.model = DEIM_MODEL_DEFAULT;
+  assert_refused (&options, DEIM_ERROR_SETTINGS, "is a checkpoint, which has a backbone");
+  options.model = "deimv2_atto";
+  options.backbone = NULL;
   options.data = folder;
   assert_refused (&options, DEIM_ERROR_NOT_FOUND, "holds no annotations in COCO format");
   options.data = data;
@@ -404,6 +481,8 @@ main (int argc, char **argv)
     make_shapes ();
     g_test_add_func ("/train/refused", test_refused);
     g_test_add_func ("/train/classes", test_classes);
+    g_test_add_data_func ("/train/backbone/whole", "whole", test_backbone);
+    g_test_add_data_func ("/train/backbone/alone", "alone", test_backbone);
     g_test_add_func ("/train/resume", test_resume);
   }
   int status = g_test_run ();

@@ -15,7 +15,7 @@
 #define DEFAULT_DENOISING 100
 
 typedef struct {
-  gchar *data, *model, *output, *size, *loss, *device;
+  gchar *data, *model, *backbone, *output, *size, *loss, *device;
   gint epochs, batch, denoising, evaluate, threads;
   gint64 seed;
   gdouble lr, lr_end, mosaic, mixup;
@@ -27,6 +27,7 @@ clear_options (Options *options)
 {
   g_free (options->data);
   g_free (options->model);
+  g_free (options->backbone);
   g_free (options->output);
   g_free (options->size);
   g_free (options->loss);
@@ -192,6 +193,7 @@ train_together (const Options *options, guint height, guint width, DeimRanks *ra
   DeimTrainOptions training = {
     .data = options->data,
     .model = options->model,
+    .backbone = options->backbone,
     .output = options->output,
     .resume = options->resume,
     .epochs = (guint) options->epochs,
@@ -268,6 +270,8 @@ run (gchar **argv)
     { "data", 0, 0, G_OPTION_ARG_FILENAME, &options.data, "Annotated pictures (\"deim dataset --help\")", "DIR" },
     { "model", 0, 0, G_OPTION_ARG_FILENAME, &options.model,
       "What to train: an architecture (\"deim info --list\"), or a checkpoint to go on from", "PRESET|CHECKPOINT" },
+    { "backbone", 0, 0, G_OPTION_ARG_FILENAME, &options.backbone,
+      "Begin with the backbone of this checkpoint, the rest of the architecture anew", "CHECKPOINT" },
     { "output", 'o', 0, G_OPTION_ARG_FILENAME, &options.output, "Folder for checkpoints and results", "DIR" },
     { "resume", 0, 0, G_OPTION_ARG_NONE, &options.resume, "Go on with the training that is in the output folder",
       NULL },
@@ -316,12 +320,15 @@ const DeimTool deim_tool_train = {
       "Writes to the output folder: best.safetensors and last.safetensors (averaged weights under their official\n"
       "names, with class names, architecture and input size), results.csv, report.html, and state.safetensors, from\n"
       "which --resume goes on to the bit after Ctrl-C, a crash or a kill.\n\n"
+      "An architecture begins with random weights; --backbone takes those of the backbone from a checkpoint of any\n"
+      "network with the same one, or from the file of a pretrained backbone alone.\n"
       "With a checkpoint of another number of classes, the heads that depend on it begin anew. The recipe (epochs,\n"
       "learning rate, augmentation by epoch) is the architecture's; --epochs stretches or shrinks all of it.\n"
       "AP is of the averaged weights, on the pictures for validation.\n\n"
       "Several processes, on one machine or more, share each batch: \"mpirun -n 4 deim train ...\".\n\n"
       "Examples:\n"
       "  deim train --data shapes --model deimv2_atto --output run --epochs 30 --input 192x192\n"
+      "  deim train --data shapes --model deimv2_atto --backbone deimv2_atto_coco.pth --output run\n"
       "  deim train --data mine --model deimv2_n.pth --output run --epochs 20 --lr 2e-4\n"
       "  deim detect run/best.safetensors photo.jpg --draw drawn\n",
   .run = run,

@@ -5,15 +5,18 @@
  */
 #include "initial.h"
 
+#include "engine/error.h"
 #include "engine/models/network.h"
 
 #include <string.h>
+
+#define BACKBONE "backbone."
 
 typedef struct {
   const DeimArch *arch;
   const DeimInitialOptions *options;
   DeimCheckpoint *result;
-  GPtrArray *made; /* (nullable) */
+  GPtrArray *made;
 } Making;
 
 static gsize
@@ -59,6 +62,18 @@ values_of (const DeimCheckpointTensor *tensor)
   return values;
 }
 
+/* The tensor of a checkpoint that was given for @name, NULL where there is none. */
+static const DeimCheckpointTensor *
+find_given (const Making *making, const gchar *name)
+{
+  DeimCheckpoint *backbone = making->options->backbone;
+  if (backbone && g_str_has_prefix (name, BACKBONE)) {
+    const DeimCheckpointTensor *found = deim_checkpoint_lookup (backbone, name);
+    return found ? found : deim_checkpoint_lookup (backbone, name + strlen (BACKBONE));
+  }
+  return making->options->from ? deim_checkpoint_lookup (making->options->from, name) : NULL;
+}
+
 /* A DeimParamSource. */
 static gfloat *
 lookup (gpointer data, const gchar *name, DeimShape *ret_shape)
@@ -74,12 +89,11 @@ lookup (gpointer data, const gchar *name, DeimShape *ret_shape)
   else if (g_str_has_suffix (name, ".in_proj_bias"))
     shape.n = known ? (gint) known->shape[0] : shape.n / 2 * 3;
   if (!known) {
-    const DeimCheckpointTensor *old =
-        making->options->from ? deim_checkpoint_lookup (making->options->from, name) : NULL;
+    const DeimCheckpointTensor *old = find_given (making, name);
     gboolean usable = old && has_shape (old, &shape);
     add_values (making, name, &shape,
                 usable ? values_of (old) : deim_initial_values (making->arch, name, &shape, making->options->seed));
-    if (!usable && making->made)
+    if (!usable)
       g_ptr_array_add (making->made, g_strdup (name));
     known = deim_checkpoint_lookup (making->result, name);
   }
@@ -93,7 +107,7 @@ lookup (gpointer data, const gchar *name, DeimShape *ret_shape)
 static void
 add_buffer (Making *making, const gchar *name, DeimDtype dtype, guint n_dims, const gint64 *shape, gconstpointer data)
 {
-  const DeimCheckpointTensor *old = making->options->from ? deim_checkpoint_lookup (making->options->from, name) : NULL;
+  const DeimCheckpointTensor *old = find_given (making, name);
   gsize size = deim_dtype_size (dtype);
 
   for (guint i = 0; i < n_dims; i++)
@@ -185,18 +199,36 @@ add_anchors (Making *making)
   deim_checkpoint_add (making->result, "decoder.valid_mask", DEIM_DTYPE_BOOL, 3, (const gint64[]){ 1, total, 1 }, good);
 }
 
+/* A backbone that was given is wanted whole. */
+static gboolean
+has_backbone (const Making *making, GError **error)
+{
+  for (guint i = 0; making->options->backbone && i < making->made->len; i++) {
+    const gchar *name = g_ptr_array_index (making->made, i);
+    if (!g_str_has_prefix (name, BACKBONE))
+      continue;
+    const DeimCheckpointTensor *given = find_given (making, name);
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_ARCHITECTURE,
+                 "the checkpoint for the backbone %s %s, as the backbone of %s has it: take one of the same backbone",
+                 given ? "has another shape of" : "lacks", name, making->arch->name);
+    return FALSE;
+  }
+  return TRUE;
+}
+
 DeimCheckpoint *
 deim_initial_checkpoint (const DeimArch *arch, const DeimInitialOptions *options, GPtrArray *ret_made, GError **error)
 {
   g_autoptr (DeimCheckpoint) result = deim_checkpoint_new ();
-  Making making = { arch, options, result, ret_made };
+  g_autoptr (GPtrArray) made = g_ptr_array_new_with_free_func (g_free);
+  Making making = { arch, options, result, ret_made ? ret_made : made };
   DeimParamSource source = { lookup, &making };
   DeimTrainingOutputs outputs;
   /* One denoising query, so that the classes of denoising queries are asked for, too. */
   g_autoptr (DeimGraph) graph =
       deim_network_build_training (arch, &source, 1, options->height, options->width, 1, FALSE, &outputs, error);
 
-  if (!graph)
+  if (!graph || !has_backbone (&making, error))
     return NULL;
   add_counters (&making);
   add_shared_heads (&making);

@@ -6,8 +6,9 @@
 #include "engine/models/arch.h"
 
 typedef struct {
-  DeimCheckpoint *from; /* (nullable): a checkpoint of the same network, possibly with another number of classes */
-  guint height, width;  /* of the input; anchors are stored for it */
+  DeimCheckpoint *from;     /* (nullable): a checkpoint of the same network, possibly with another number of classes */
+  DeimCheckpoint *backbone; /* (nullable): one with the same backbone, of any network, or of the backbone alone */
+  guint height, width;      /* of the input; anchors are stored for it */
   guint64 seed;
 } DeimInitialOptions;
 
@@ -15,7 +16,9 @@ typedef struct {
  * A complete state dict of @arch, as the official code saves one, buffers and copies of shared heads included, so that
  * strict loading accepts it. What @from has in the shape that @arch needs is taken over; everything else is made up, in
  * the way of the official code (initial-values.c), and named in @ret_made (nullable; of gchar *). What is made up
- * depends on seed and name alone. Errors: those of deim_network_build_training().
+ * depends on seed and name alone. With @backbone, its weights go before @from's, whether their names begin with
+ * "backbone." or, as in a file of a pretrained backbone, do not. Errors: those of deim_network_build_training();
+ * DEIM_ERROR_ARCHITECTURE where @backbone lacks a tensor or has it in another shape.
  */
 DeimCheckpoint *deim_initial_checkpoint (const DeimArch *arch, const DeimInitialOptions *options, GPtrArray *ret_made,
                                          GError **error);

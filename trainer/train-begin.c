@@ -75,6 +75,7 @@ make_trainee (DeimTrainRun *t, GError **error)
     labels[i] = g_array_index (t->training->coco->categories, DeimCocoCategory, i).name;
   const DeimTraineeOptions made = {
     .model = options->model,
+    .backbone = options->backbone,
     .labels = labels,
     .batch = options->batch / deim_ranks_get_count (options->ranks),
     .height = options->height,
@@ -180,12 +181,13 @@ describe_settings (const DeimTrainRun *t)
   return g_strdup_printf ("model %s\nclasses %s\npictures %u with %u objects\nvalidation %u pictures\nepochs %u\n"
                           "batch %u\nlearning-rate %.9g to %.9g\ndenoising %u\nloss %s\n"
                           "augmentation %s, mosaic %g, mixup %g\nnorms %s\n"
-                          "evaluation every %u epochs\nseed %" G_GUINT64_FORMAT,
+                          "evaluation every %u epochs\nseed %" G_GUINT64_FORMAT "%s%s",
                           spec, classes->str, deim_dataset_n_pictures (t->training), t->training->coco->objects->len,
                           t->validation ? deim_dataset_n_pictures (t->validation) : 0, t->recipe.epochs, options->batch,
                           t->lr, t->lr * t->recipe.lr_gamma, options->denoising, options->vfl ? "VFL" : "MAL",
                           options->light ? "light" : "recipe", augment->mosaic, augment->mixup,
-                          options->freeze_norms ? "frozen" : "trained", options->evaluate, options->seed);
+                          options->freeze_norms ? "frozen" : "trained", options->evaluate, options->seed,
+                          options->backbone ? "\nbackbone " : "", options->backbone ? options->backbone : "");
 }
 
 /* Goes on where a training before this one was, if there was one. */

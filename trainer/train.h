@@ -40,6 +40,7 @@ typedef struct {
 typedef struct {
   const gchar *data;     /* a folder, see dataset.h */
   const gchar *model;    /* a preset or a checkpoint, see trainee.h */
+  const gchar *backbone; /* (nullable) a checkpoint whose backbone a preset begins with */
   const gchar *output;   /* a folder, which is there */
   gboolean resume;       /* go on with what is in @output; else a training there is an error */
   guint epochs;          /* 0: the recipe's */

@@ -77,12 +77,22 @@ make_base (DeimTrainee *self, const DeimTraineeOptions *options, GError **error)
                  options->model);
     return NULL;
   }
+  if (options->backbone && loaded) {
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS,
+                 "%s is a checkpoint, which has a backbone; give an architecture's name to begin with that of %s",
+                 options->model, options->backbone);
+    return NULL;
+  }
+  g_autoptr (DeimCheckpoint) backbone = options->backbone ? deim_checkpoint_open (options->backbone, error) : NULL;
+  if (options->backbone && !backbone)
+    return NULL;
   DeimArch old = self->arch;
   self->arch.decoder.classes = (gint) g_strv_length ((gchar **) options->labels);
   self->arch.input_height = options->height ? (gint) options->height : self->arch.input_height;
   self->arch.input_width = options->width ? (gint) options->width : self->arch.input_width;
   const DeimInitialOptions initial = {
     .from = loaded ? deim_model_get_checkpoint (loaded) : NULL,
+    .backbone = backbone,
     .height = (guint) self->arch.input_height,
     .width = (guint) self->arch.input_width,
     .seed = options->seed,

@@ -12,6 +12,7 @@
 
 typedef struct {
   const gchar *model;         /* a preset's name, or a spec of one, or a checkpoint's path */
+  const gchar *backbone;      /* (nullable) a checkpoint whose backbone a preset begins with */
   const gchar *const *labels; /* NULL-terminated: names of the classes */
   guint batch;                /* pictures of this process's part of a batch */
   guint height, width;        /* of the input; 0: the model's */
