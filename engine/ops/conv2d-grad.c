@@ -259,11 +259,11 @@ typedef struct {
 } Cut;
 
 /* Parts are worth starting from some hundred positions a lane on; more of them keep more cores busy. @tiles: of
- * results, each of which needs all parts. */
+ * results, each of which needs all parts. @lanes: that share a part. */
 static Cut
-cut_sum (const DeimDispatchList *list, DeimShape dy, gint tiles)
+cut_sum (const DeimDispatchList *list, DeimShape dy, gint tiles, gint lanes)
 {
-  gint positions = dy.h * dy.w, lanes = (gint) list->device.subgroup_size;
+  gint positions = dy.h * dy.w;
   gint least = 64 * lanes, busy = list->device.cpu ? 32 : 2048;
   gint wanted = MAX ((busy + tiles - 1) / tiles, 1);
   gint strips = CLAMP (positions / least, 1, MAX ((wanted + dy.n - 1) / dy.n, 1));
@@ -310,10 +310,12 @@ grad_weight_dispatch (const DeimNode *node, DeimDispatchList *list, GError **err
   gboolean dense = a->groups == 1;
   gint rows = deim_dispatch_layout (list, dy)->blocks, columns = deim_dispatch_layout (list, x)->blocks;
   gint k = dw->shape.h, taps = k * k, lanes = (gint) list->device.subgroup_size;
+  gboolean alone = dense && list->device.cpu; /* a lane has a unit of its own; else all of a subgroup share one */
   gint wide = MIN (rows, 4) == 3 ? 4 : MIN (rows, 4), deep = MIN (columns, 2);
   gint across = dense ? (rows + wide - 1) / wide : rows, down = dense ? (columns + deep - 1) / deep : 1;
-  Cut cut = cut_sum (list, dy->shape, across * down * (dense ? taps : 1));
-  gint parts = cut.runs * cut.strips * (list->device.subgroup ? 1 : lanes);
+  gint units = across * down * (dense ? taps : 1), groups = alone ? (units + lanes - 1) / lanes : units;
+  Cut cut = cut_sum (list, dy->shape, groups, alone ? 1 : lanes);
+  gint parts = cut.runs * cut.strips * (list->device.subgroup || alone ? 1 : lanes);
   gsize vec4s = (gsize) taps * (gsize) (dense ? 4 * columns : 1) * (gsize) rows;
   gint partials = deim_dispatch_add_scratch (list, (gsize) parts * vec4s * 16);
 
@@ -321,12 +323,14 @@ grad_weight_dispatch (const DeimNode *node, DeimDispatchList *list, GError **err
   deim_dispatch_bind (d, DEIM_BIND_READ, dy);
   deim_dispatch_bind (d, DEIM_BIND_READ, x);
   deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, partials);
-  deim_dispatch_spec (d, list->device.subgroup);
-  deim_dispatch_spec (d, dy->shape.w < lanes);
+  deim_dispatch_spec (d, list->device.subgroup || alone);
+  deim_dispatch_spec (d, !alone && dy->shape.w < lanes);
   if (dense) {
     deim_dispatch_spec (d, (guint32) wide);
     deim_dispatch_spec (d, (guint32) deep);
     deim_dispatch_spec (d, k == 1 && a->stride == 1 && a->pad_top + a->pad_left + a->pad_bottom + a->pad_right == 0);
+    deim_dispatch_spec (d, alone);
+    deim_dispatch_spec (d, list->device.park);
   } else {
     deim_dispatch_spec (d, (guint32) k);
   }
@@ -347,10 +351,10 @@ grad_weight_dispatch (const DeimNode *node, DeimDispatchList *list, GError **err
   if (dense) {
     deim_dispatch_push_int (d, columns);
     deim_dispatch_push_int (d, across);
+    deim_dispatch_push_int (d, across * down);
     deim_dispatch_push_int (d, k);
   }
-  d->groups[0] = (guint) (across * down);
-  d->groups[1] = dense ? (guint) taps : 1;
+  d->groups[0] = (guint) groups;
   d->groups[2] = (guint) (cut.runs * cut.strips);
   d->flop = conv2d_grad_flop (node);
   dispatch_weight_sum (node, list, partials, parts, dense ? 4 * columns : 1);
