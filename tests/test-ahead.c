@@ -138,7 +138,7 @@ test_again (void)
   g_autoptr (DeimExecutor) executor = make_network (deim_device_get_gpu (device), DEIM_ACT_RELU, &input);
   g_assert_cmpint (g_atomic_int_get (&compilations), ==, before);
   run_once (executor, input);
-  g_autoptr (DeimExecutor) other = make_network (deim_device_get_gpu (device), DEIM_ACT_SILU, &input);
+  deim_executor_free (make_network (deim_device_get_gpu (device), DEIM_ACT_SILU, &input));
   g_assert_cmpint (g_atomic_int_get (&compilations), ==, before + 1);
 }
 
@@ -153,7 +153,7 @@ test_note (void)
   g_autofree gchar *path = deim_gpu_cache_file (deim_device_get_gpu (device), ".compiled");
   g_assert_true (g_file_set_contents (path, "nonsense\n\n\xff", -1, NULL));
   gint before = g_atomic_int_get (&compilations);
-  g_autoptr (DeimExecutor) executor = make_network (deim_device_get_gpu (device), DEIM_ACT_RELU, &input);
+  deim_executor_free (make_network (deim_device_get_gpu (device), DEIM_ACT_RELU, &input));
   g_assert_cmpint (g_atomic_int_get (&compilations), ==, before + 1);
 
   g_assert_cmpint (g_remove (path), ==, 0);
@@ -162,6 +162,21 @@ test_note (void)
   g_assert_cmpint (g_atomic_int_get (&compilations), ==, before + 2);
   run_once (again, input);
   g_assert_cmpint (g_rmdir (path), ==, 0);
+}
+
+/* Code does not depend on what the policy decided, so what one device compiled another need not. */
+static void
+test_decisions (void)
+{
+  g_autoptr (DeimDevice) device = open_device ();
+  if (!device)
+    return;
+  DeimTensor *input;
+  deim_executor_free (make_network (deim_device_get_gpu (device), DEIM_ACT_RELU, &input));
+  gint before = g_atomic_int_get (&compilations);
+  deim_gpu_overrule (deim_device_get_gpu (device), DEIM_DECISION_BATCH, TRUE, "a test");
+  deim_executor_free (make_network (deim_device_get_gpu (device), DEIM_ACT_RELU, &input));
+  g_assert_cmpint (g_atomic_int_get (&compilations), ==, before);
 }
 
 /* Without it, the first run compiles: else this test would see nothing. */
@@ -198,6 +213,7 @@ main (int argc, char **argv)
   g_test_add_func ("/ahead/first-run", test_first_run);
   g_test_add_func ("/ahead/again", test_again);
   g_test_add_func ("/ahead/note", test_note);
+  g_test_add_func ("/ahead/decisions", test_decisions);
   g_test_add_func ("/ahead/disabled", test_disabled);
   int status = g_test_run ();
   nftw (folder, delete, 8, FTW_DEPTH | FTW_PHYS);

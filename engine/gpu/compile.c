@@ -125,7 +125,7 @@ deim_gpu_compile_ahead (DeimGpu *gpu, const DeimPipelineUse *uses, guint n)
   g_autofree gchar *path = deim_gpu_cache_file (gpu, NOTE);
   if (!gpu->policy.on[DEIM_DECISION_AHEAD] || n_threads < 2 || !path)
     return;
-  g_autofree gchar *fingerprint = deim_gpu_fingerprint (gpu);
+  g_autofree gchar *fingerprint = deim_gpu_code_fingerprint (gpu);
   g_autoptr (GHashTable) known = read_note (path, fingerprint);
   g_autoptr (GPtrArray) wanted = g_ptr_array_new ();
   for (guint i = 0; i < n; i++)

@@ -68,6 +68,8 @@ void deim_gpu_wait_quietly (DeimGpu *gpu, guint64 value);
 gboolean deim_gpu_wait_all (DeimGpu *gpu, GError **error);
 
 /* pipeline.c */
+/* What compiled code holds for: this build's shaders and the driver. */
+gchar *deim_gpu_code_fingerprint (DeimGpu *gpu);
 gboolean deim_gpu_init_pipelines (DeimGpu *gpu, GError **error);
 void deim_gpu_finish_pipelines (DeimGpu *gpu);
 

@@ -327,14 +327,22 @@ deim_gpu_cache_file (DeimGpu *gpu, const gchar *suffix)
   return gpu->cache_path ? g_strconcat (gpu->cache_path, suffix, NULL) : NULL;
 }
 
+/* Mesa's lavapipe has the same version number always; its name tells one from another. */
+gchar *
+deim_gpu_code_fingerprint (DeimGpu *gpu)
+{
+  const DeimGpuProperties *p = &gpu->properties;
+  return g_strdup_printf ("%s %08x %u %s", deim_version (), deim_shaders_crc, p->driver_version, p->driver);
+}
+
 gchar *
 deim_gpu_fingerprint (DeimGpu *gpu)
 {
   guint bits = 0;
   for (guint d = 0; d < DEIM_N_DECISIONS; d++)
     bits |= gpu->policy.on[d] ? 1u << d : 0;
-  return g_strdup_printf ("%s %08x %x %u %u", deim_version (), deim_shaders_crc, bits, gpu->policy.subgroup_size,
-                          gpu->properties.driver_version);
+  g_autofree gchar *code = deim_gpu_code_fingerprint (gpu);
+  return g_strdup_printf ("%s %x %u", code, bits, gpu->policy.subgroup_size);
 }
 
 gboolean
