@@ -16,6 +16,7 @@ import argparse
 import concurrent.futures
 import contextlib
 import csv
+import json
 import os
 import statistics
 import subprocess
@@ -54,6 +55,16 @@ class Experiment:
         self.options = options
         self.data = os.path.join(options.output, "data")
         self.backbone = ["--backbone", options.backbone] if options.backbone else []
+        settings = json.dumps({key: value for key, value in sorted(vars(options).items())
+                               if key not in ("output", "deim", "jobs", "rates", "seeds")})
+        path = os.path.join(options.output, "settings.json")
+        if not os.path.exists(path):
+            with open(path, "w") as file:
+                file.write(settings)
+        with open(path) as file:
+            if file.read() != settings:
+                raise SystemExit(f"convergence: {options.output} holds runs of other settings (settings.json); give "
+                                 "another folder")
         for name, count, seed in (("train", options.pictures, 1), ("val", options.validation, 2)):
             target = os.path.join(self.data, name)
             if not os.path.exists(target):

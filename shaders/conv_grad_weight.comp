@@ -11,7 +11,7 @@
  * An invocation owns TO blocks of dy's channels and TI of x's for one tap, and each turn reads TO + TI vec4s and does
  * 16 * TO * TI multiply-adds with them. On a GPU the lanes of a subgroup share a strip of positions, so that they read
  * side by side, and add up in the end. With ALONE, for CPUs, each lane has other channels or another tap: where it reads
- * costs nothing there, no map is so small that lanes idle, and there is nothing to add up.
+ * costs nothing there, however small the map is no lane idles for it, and there is nothing to add up.
  */
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require

@@ -75,8 +75,8 @@ decides (const DeimGpuProperties *p, DeimDecision decision, const gchar *disable
 static void
 test_names (void)
 {
-  const gchar *const expected[] = { "cpu",  "texel",   "address", "shuffle", "park",  "winograd", "subgroup",
-                                    "fp16", "coopmat", "dmabuf",  "ahead",   "batch" };
+  const gchar *const expected[] = { "cpu",      "texel", "address", "shuffle", "park",  "winograd",
+                                    "subgroup", "fp16",  "coopmat", "dmabuf",  "ahead", "batch" };
   G_STATIC_ASSERT (G_N_ELEMENTS (expected) == DEIM_N_DECISIONS);
   for (guint d = 0; d < DEIM_N_DECISIONS; d++)
     g_assert_cmpstr (deim_decision_name ((DeimDecision) d), ==, expected[d]);
@@ -283,7 +283,8 @@ test_disable (void)
 
   g_assert_null (deim_gpu_policy_find_unknown (NULL));
   g_assert_null (deim_gpu_policy_find_unknown (""));
-  g_assert_null (deim_gpu_policy_find_unknown ("cpu, texel,address,SHUFFLE,park,subgroup,fp16,coopmat,dmabuf,ahead,batch,"));
+  g_assert_null (
+      deim_gpu_policy_find_unknown ("cpu, texel,address,SHUFFLE,park,subgroup,fp16,coopmat,dmabuf,ahead,batch,"));
   g_autofree gchar *unknown = deim_gpu_policy_find_unknown ("fp16, fp64 ,dot");
   g_assert_cmpstr (unknown, ==, "fp64");
 }

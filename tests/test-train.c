@@ -422,8 +422,6 @@ test_refused (void)
   options.backbone = backbone;
   options.model = "deimv2_n:queries=50";
   assert_refused (&options, DEIM_ERROR_ARCHITECTURE, "the checkpoint for the backbone ");
-  options.model = backbone;
-  assert_refused (&options, DEIM_ERROR_ARCHITECTURE, "");
   options.model = DEIM_MODEL_DEFAULT;
   assert_refused (&options, DEIM_ERROR_SETTINGS, "is a checkpoint, which has a backbone");
   options.model = "deimv2_atto";

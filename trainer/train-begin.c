@@ -178,6 +178,8 @@ describe_settings (const DeimTrainRun *t)
   for (guint i = 0; i < deim_dataset_n_classes (t->training); i++)
     g_string_append_printf (classes, "%s%s", i ? ", " : "",
                             g_array_index (t->training->coco->categories, DeimCocoCategory, i).name);
+  /* Wherever it lies: processes and later runs may have it elsewhere. */
+  g_autofree gchar *backbone = options->backbone ? g_path_get_basename (options->backbone) : NULL;
   return g_strdup_printf ("model %s\nclasses %s\npictures %u with %u objects\nvalidation %u pictures\nepochs %u\n"
                           "batch %u\nlearning-rate %.9g to %.9g\ndenoising %u\nloss %s\n"
                           "augmentation %s, mosaic %g, mixup %g\nnorms %s\n"
@@ -187,7 +189,7 @@ describe_settings (const DeimTrainRun *t)
                           t->lr, t->lr * t->recipe.lr_gamma, options->denoising, options->vfl ? "VFL" : "MAL",
                           options->light ? "light" : "recipe", augment->mosaic, augment->mixup,
                           options->freeze_norms ? "frozen" : "trained", options->evaluate, options->seed,
-                          options->backbone ? "\nbackbone " : "", options->backbone ? options->backbone : "");
+                          options->backbone ? "\nbackbone " : "", backbone ? backbone : "");
 }
 
 /* Goes on where a training before this one was, if there was one. */

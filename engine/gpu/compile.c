@@ -15,15 +15,20 @@
  *     for each pipeline, below the fingerprint of what all lines hold for. A
  *     start that finds them there leaves loading to the device, which has to do
  *     it anyhow.
+ *
+ * The note says what was compiled, not what is still there: Mesa writes in the
+ * background, and its cache can be emptied or turned off. By (1) that costs a
+ * slow start.
  */
 #include "gpu-private.h"
 
 #include "engine/error.h"
 
-#define NOTE ".compiled"
+#define NOTE       ".compiled"
+#define MAX_COPIES 16 /* of the device */
 
-/* Of the buffer that stands for all bindings. Whether sizes are powers of two is part of lavapipe's code: networks'
- * buffers are none. */
+/* Of the buffer that stands for all bindings. Whether its size is a power of two is part of lavapipe's code; networks'
+ * buffers seldom are one. */
 #define BUFFER_SIZE (3 * 4096)
 
 /* ------------------------------------------------------------------- note */
@@ -75,8 +80,8 @@ identify (const DeimPipelineUse *use)
 typedef struct {
   DeimGpu *gpu;
   GPtrArray *uses;
-  gint next; /* of them, that nobody has taken; atomic */
-  gint done; /* atomic */
+  gint next;      /* of them, that nobody has taken; atomic */
+  gboolean *done; /* of each; its thread's alone until all have ended */
 } Work;
 
 static gboolean
@@ -107,11 +112,14 @@ compile_some (gpointer data)
   DeimCommands *commands = NULL;
   if (copy && deim_gpu_buffer_init (&buffer, copy, DEIM_MEMORY_DEVICE, BUFFER_SIZE, &error) &&
       (commands = deim_commands_new (copy, 1, 0, &error)))
-    for (guint i; !error && (i = (guint) g_atomic_int_add (&work->next, 1)) < work->uses->len;)
-      if (compile (copy, commands, &buffer, g_ptr_array_index (work->uses, i), &error))
-        g_atomic_int_inc (&work->done);
-  if (error)
-    deim_debug ("compiling ahead: %s", error->message);
+    for (guint i; (i = (guint) g_atomic_int_add (&work->next, 1)) < work->uses->len;) {
+      g_clear_error (&error);
+      work->done[i] = compile (copy, commands, &buffer, g_ptr_array_index (work->uses, i), &error);
+      if (error)
+        deim_debug ("compiling ahead: %s", error->message);
+    }
+  else
+    deim_debug ("no copy of the device to compile with: %s", error->message);
   deim_commands_free (commands);
   if (copy)
     deim_gpu_buffer_finish (&buffer, copy);
@@ -121,7 +129,7 @@ compile_some (gpointer data)
 void
 deim_gpu_compile_ahead (DeimGpu *gpu, const DeimPipelineUse *uses, guint n)
 {
-  guint n_threads = g_get_num_processors ();
+  guint n_threads = MIN (g_get_num_processors (), MAX_COPIES), started = 0, done = 0;
   g_autofree gchar *path = deim_gpu_cache_file (gpu, NOTE);
   if (!gpu->policy.on[DEIM_DECISION_AHEAD] || n_threads < 2 || !path)
     return;
@@ -136,15 +144,24 @@ deim_gpu_compile_ahead (DeimGpu *gpu, const DeimPipelineUse *uses, guint n)
 
   deim_info ("compiling %u kernels, once for this driver", wanted->len);
   gint64 since = g_get_monotonic_time ();
-  Work work = { .gpu = gpu, .uses = wanted };
-  n_threads = MIN (n_threads, wanted->len);
-  g_autofree GThread **threads = g_new (GThread *, n_threads);
-  for (guint i = 0; i < n_threads; i++)
-    threads[i] = g_thread_new ("deim-compile", compile_some, &work);
-  for (guint i = 0; i < n_threads; i++)
+  g_autofree gboolean *results = g_new0 (gboolean, wanted->len);
+  Work work = { .gpu = gpu, .uses = wanted, .done = results };
+  GThread *threads[MAX_COPIES];
+  for (guint i = 0; i < MIN (n_threads, wanted->len); i++)
+    if ((threads[started] = g_thread_try_new ("deim-compile", compile_some, &work, NULL)))
+      started++;
+  for (guint i = 0; i < started; i++)
     g_thread_join (threads[i]);
-  deim_debug ("compiled %d of %u kernels ahead in %.1f s", work.done, wanted->len,
+
+  /* Another process may have written meanwhile. */
+  g_autoptr (GHashTable) all = read_note (path, fingerprint);
+  for (guint i = 0; i < wanted->len; i++)
+    if (results[i]) {
+      g_hash_table_add (all, identify (g_ptr_array_index (wanted, i)));
+      done++;
+    }
+  if (done > 0)
+    write_note (path, fingerprint, all);
+  deim_debug ("compiled %u of %u kernels ahead in %.1f s", done, wanted->len,
               (gdouble) (g_get_monotonic_time () - since) / 1e6);
-  if (work.done == (gint) wanted->len)
-    write_note (path, fingerprint, known);
 }

@@ -262,8 +262,9 @@ deim_gpu_open (const gchar *selector, const gchar *cache_dir, GError **error)
     deim_warning ("DEIM_DISABLE: there is no decision \"%s\"; see deim info --device", unknown);
   deim_gpu_policy_decide (&gpu->policy, &gpu->properties, disable);
   /* Test aid: where that is slower, too, so that its kernels are tested on any lavapipe. */
-  if (g_getenv ("DEIM_TEST_ADDRESS") && gpu->properties.buffer_device_address && gpu->properties.int64)
-    deim_gpu_overrule (gpu, DEIM_DECISION_ADDRESS, gpu->policy.on[DEIM_DECISION_TEXEL], "a test asks for it");
+  if (g_getenv ("DEIM_TEST_ADDRESS") && gpu->policy.on[DEIM_DECISION_TEXEL] && gpu->properties.buffer_device_address &&
+      gpu->properties.int64)
+    deim_gpu_overrule (gpu, DEIM_DECISION_ADDRESS, TRUE, "a test asks for it");
   if (gpu->policy.on[DEIM_DECISION_COOPMAT]) {
     g_autoptr (GArray) shapes = deim_gpu_query_matrices (gpu->instance, gpu->physical);
     deim_gpu_policy_pick_matrix (&gpu->policy, (const DeimMatrixShape *) shapes->data, shapes->len);
@@ -313,6 +314,7 @@ deim_gpu_unref (DeimGpu *gpu)
   if (gpu->device && gpu->vk.DestroyDevice)
     gpu->vk.DestroyDevice (gpu->device, NULL);
   g_clear_pointer (&gpu->extensions, g_ptr_array_unref);
+  g_free (gpu->cache_path);
   g_mutex_clear (&gpu->queue_lock);
   g_mutex_clear (&gpu->pipeline_lock);
   g_cond_clear (&gpu->pipeline_done);

@@ -11,7 +11,8 @@
  * else DEIM_ERROR_DEVICE). Mistakes of the caller are DEIM_ERROR_SETTINGS.
  *
  * Environment: DEIM_DEVICE (selector), DEIM_DISABLE (policy.h), DEIM_VALIDATION
- * and DEIM_VULKAN_LOADER (vk.c), DEIM_TEST_LOSE_DEVICE (submit.c).
+ * and DEIM_VULKAN_LOADER (vk.c), DEIM_TEST_LOSE_DEVICE (submit.c),
+ * DEIM_TEST_ADDRESS (device.c).
  */
 #pragma once
 
@@ -101,7 +102,7 @@ gboolean deim_gpu_wait_for_dmabuf (DeimGpu *gpu, gint fd, GError **error);
 /* Kinds of a shader's bindings, in order of binding number: storage buffers and storage texel buffers. */
 typedef enum { DEIM_SLOT_STORAGE, DEIM_SLOT_TEXEL } DeimSlotKind;
 
-#define DEIM_GPU_MAX_SLOTS 8
+#define DEIM_GPU_MAX_SLOTS 8 /* shaders/io.glsl knows it: its Addresses are bound behind them */
 #define DEIM_GPU_MAX_SPEC  16
 
 /* What makes a pipeline; equal keys give the same pipeline. */

@@ -332,7 +332,9 @@ gchar *
 deim_gpu_code_fingerprint (DeimGpu *gpu)
 {
   const DeimGpuProperties *p = &gpu->properties;
-  return g_strdup_printf ("%s %08x %u %s", deim_version (), deim_shaders_crc, p->driver_version, p->driver);
+  guint64 build = deim_pipeline_cache_checksum (p->cache_uuid, sizeof p->cache_uuid);
+  return g_strdup_printf ("%s %08x %u %016" G_GINT64_MODIFIER "x %s", deim_version (), deim_shaders_crc,
+                          p->driver_version, build, p->driver);
 }
 
 gchar *
@@ -392,5 +394,4 @@ deim_gpu_finish_pipelines (DeimGpu *gpu)
   g_clear_pointer (&gpu->pipelines, g_hash_table_unref);
   if (gpu->cache)
     gpu->vk.DestroyPipelineCache (gpu->device, gpu->cache, NULL);
-  g_clear_pointer (&gpu->cache_path, g_free);
 }

@@ -271,7 +271,7 @@ cut_sum (const DeimDispatchList *list, DeimShape dy, gint tiles, gint lanes)
   Cut cut = { .strips = strips, .batch = 1 };
   cut.length = (positions + strips - 1) / strips;
   if (strips == 1)
-    cut.batch = CLAMP (dy.n / wanted, 1, MAX (dy.n, 1));
+    cut.batch = CLAMP (dy.n / wanted, 1, MAX (16384 * lanes / positions, 1)); /* the same limit */
   cut.runs = (dy.n + cut.batch - 1) / cut.batch;
   return cut;
 }
