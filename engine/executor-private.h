@@ -40,8 +40,8 @@ guint deim_executor_phase_of (const DeimExecutor *executor, const DeimTensor *te
 gboolean deim_executor_is_resident (const DeimExecutor *executor, const DeimTensor *tensor);
 DeimDispatch *deim_executor_dispatch (const DeimExecutor *executor, guint index);
 gboolean deim_executor_is_half (const DeimExecutor *executor, const DeimTensor *tensor);
-/* As which a texel buffer of halves, or of floats, is read. */
-VkFormat deim_executor_texel_format (gboolean half);
+/* As which a binding is read where it is a texel buffer. */
+VkFormat deim_executor_texel_format (const DeimExecutor *executor, const DeimBinding *bind);
 /* Bytes of what a layout counts: a vec4, or a number of an integer tensor. */
 gsize deim_executor_element_bytes (const DeimExecutor *executor, const DeimTensor *tensor);
 /* Bytes of a root tensor's storage. */

@@ -261,12 +261,6 @@ upload_weights (DeimExecutor *self, GError **error)
 
 /* --------------------------------------------------------------- pipelines */
 
-VkFormat
-deim_executor_texel_format (gboolean half)
-{
-  return half ? VK_FORMAT_R16G16B16A16_SFLOAT : VK_FORMAT_R32G32B32A32_SFLOAT;
-}
-
 static gboolean
 binding_is_half (const DeimExecutor *self, const DeimBinding *bind)
 {
@@ -275,6 +269,12 @@ binding_is_half (const DeimExecutor *self, const DeimBinding *bind)
   if (bind->blob >= 0)
     return self->half && !g_array_index (self->list->blobs, DeimBlob, bind->blob).keep_fp32;
   return FALSE;
+}
+
+VkFormat
+deim_executor_texel_format (const DeimExecutor *self, const DeimBinding *bind)
+{
+  return binding_is_half (self, bind) ? VK_FORMAT_R16G16B16A16_SFLOAT : VK_FORMAT_R32G32B32A32_SFLOAT;
 }
 
 /* Test aid: $DEIM_TEST_BREAK names a feature (shuffle, fp16, coopmat, address): all convolutions that use it get the
@@ -353,7 +353,7 @@ compile_ahead (DeimExecutor *self)
     if (!self->pipelines[i] || !g_hash_table_add (seen, (gpointer) self->pipelines[i]))
       continue;
     for (guint b = 0; b < use.key.n_slots; b++)
-      use.formats[b] = deim_executor_texel_format (binding_is_half (self, &deim_executor_dispatch (self, i)->bind[b]));
+      use.formats[b] = deim_executor_texel_format (self, &deim_executor_dispatch (self, i)->bind[b]);
     g_array_append_val (uses, use);
   }
   deim_gpu_compile_ahead (self->gpu, (const DeimPipelineUse *) uses->data, uses->len);

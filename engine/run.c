@@ -72,7 +72,6 @@ static void
 make_slot (const DeimRun *self, const DeimBinding *bind, DeimSlot *slot)
 {
   const DeimExecutor *executor = self->executor;
-  gboolean half = FALSE;
   slot->buffer = self->arena.buffer;
   if (bind->tensor) {
     const DeimTensor *root = deim_layouts_get (executor->layouts, bind->tensor)->root;
@@ -83,17 +82,15 @@ make_slot (const DeimRun *self, const DeimBinding *bind, DeimSlot *slot)
       slot->buffer = executor->weights.buffer;
     slot->offset = resident ? executor->resident_offset[root->id] : executor->tensor_offset[root->id];
     slot->range = deim_executor_root_bytes (executor, root);
-    half = deim_executor_is_half (executor, root);
   } else if (bind->blob >= 0) {
     slot->buffer = executor->weights.buffer;
     slot->offset = executor->blob_offset[bind->blob];
     slot->range = executor->blob_bytes[bind->blob];
-    half = executor->half && !g_array_index (executor->list->blobs, DeimBlob, bind->blob).keep_fp32;
   } else {
     slot->offset = executor->scratch_offset[bind->scratch];
     slot->range = g_array_index (executor->list->scratch, DeimScratch, bind->scratch).bytes;
   }
-  slot->texel_format = deim_executor_texel_format (half);
+  slot->texel_format = deim_executor_texel_format (executor, bind);
 }
 
 /* Workgroups of @d that compute the first @entries of the batch. */

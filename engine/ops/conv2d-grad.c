@@ -323,7 +323,7 @@ grad_weight_dispatch (const DeimNode *node, DeimDispatchList *list, GError **err
   deim_dispatch_bind (d, DEIM_BIND_READ, dy);
   deim_dispatch_bind (d, DEIM_BIND_READ, x);
   deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, partials);
-  deim_dispatch_spec (d, list->device.subgroup || alone);
+  deim_dispatch_spec (d, list->device.subgroup);
   deim_dispatch_spec (d, !alone && dy->shape.w < lanes);
   if (dense) {
     deim_dispatch_spec (d, (guint32) wide);
