@@ -50,6 +50,16 @@ def results(folder):
         return [(int(row["iterations"]), float(row["AP"])) for row in csv.DictReader(file) if float(row["AP"]) >= 0]
 
 
+def merge_classes(path):
+    with open(path) as file:
+        content = json.load(file)
+    content["categories"] = [{"id": 1, "name": "object"}]
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 1
+    with open(path, "w") as file:
+        json.dump(content, file)
+
+
 class Experiment:
     def __init__(self, options):
         self.options = options
@@ -70,6 +80,8 @@ class Experiment:
             if not os.path.exists(target):
                 call([options.deim, "dataset", "synth", "--split", "sparse", "--output", target + ".part", "--count",
                       str(count), "--seed", str(seed)])
+                if options.one_class:
+                    merge_classes(os.path.join(target + ".part", "annotations.json"))
                 os.rename(target + ".part", target)
 
     def folder(self, arm, epochs, rate, seed):
@@ -151,6 +163,8 @@ def main():
     parser.add_argument("--deim", default=os.path.join(HERE, "..", "build", "tools", "deim"))
     parser.add_argument("--model", default="deimv2_atto:queries=30")
     parser.add_argument("--backbone", metavar="CHECKPOINT", help="that all begin with, as the official recipes do")
+    parser.add_argument("--one-class", action="store_true",
+                        help="all objects are of one class: learned in a fraction of the steps")
     parser.add_argument("--input", default="96x96", metavar="HxW")
     parser.add_argument("--epochs", type=int, default=24, metavar="E")
     parser.add_argument("--pictures", type=int, default=2000)

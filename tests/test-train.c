@@ -384,6 +384,19 @@ test_backbone (gconstpointer names)
       apart = MAX (apart, fabs ((gdouble) a[k] - b[k]));
     g_assert_true (i == 0 ? apart < 1e-6 : apart > 1e-3);
   }
+
+  /* A training that goes on needs the file no more. */
+  g_assert_cmpint (g_unlink (from), ==, 0);
+  options = options_for (data, output, &seen);
+  options.model = "deimv2_atto";
+  options.backbone = from;
+  options.epochs = 1;
+  options.lr = 1e-12;
+  options.resume = TRUE;
+  good = deim_train (device, &options, &finished, &error);
+  g_assert_no_error (error);
+  g_assert_true (good);
+  g_string_free (seen.said, TRUE);
 }
 
 /* ---------------------------------------------------------------------- refused */

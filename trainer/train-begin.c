@@ -75,7 +75,8 @@ make_trainee (DeimTrainRun *t, GError **error)
     labels[i] = g_array_index (t->training->coco->categories, DeimCocoCategory, i).name;
   const DeimTraineeOptions made = {
     .model = options->model,
-    .backbone = options->backbone,
+    /* The state of a training has all weights, and the file may lie elsewhere by now. */
+    .backbone = g_file_test (t->state_path, G_FILE_TEST_EXISTS) ? NULL : options->backbone,
     .labels = labels,
     .batch = options->batch / deim_ranks_get_count (options->ranks),
     .height = options->height,
