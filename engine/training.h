@@ -114,9 +114,10 @@ gsize deim_training_get_gradient_size (const DeimTrainingSession *session);
 gboolean deim_training_get_gradients (DeimTrainingSession *session, gfloat *ret_values, GError **error);
 gboolean deim_training_set_gradients (DeimTrainingSession *session, const gfloat *values, GError **error);
 
-/* The first tensor that holds something that is no finite number, in the order of computing: an output after forward
- * ("decoder.dec_score_head.0"), or after backward the gradient of a parameter, the last layers' first ("gradient of
- * backbone.stem.stem1.conv.weight"). NULL if there is none, or on an error. Free with g_free(). */
+/* What holds something that is no finite number: after forward the first of the network's outputs
+ * ("decoder.dec_score_head.0"; the cause may lie in a tensor before it, which is not kept), or after backward the
+ * gradient of a parameter, the last layers' first ("gradient of backbone.stem.stem1.conv.weight"). NULL if there is
+ * none, or on an error. Free with g_free(). */
 gchar *deim_training_find_bad (DeimTrainingSession *session, GError **error);
 
 /* Device time of every dispatch of the last forward and backward, in order, as a GArray of DeimProfileEntry; empty

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Makes default.safetensors again:  models/train.sh FOLDER
+# Makes a default.safetensors:  models/train.sh FOLDER
 #
-# FOLDER gets the pictures, the training and the result; hours on a processor. Interrupted, the same command goes on.
+# FOLDER gets the pictures, the training and the result; hours on a processor. Interrupted, the same command goes on. The
+# file beside this script is what these commands had after the seventh of the last eight epochs (README.md); the eighth,
+# and another device or release, make another one, of about the same AP.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."

@@ -5,9 +5,10 @@
  *   model.safetensors   the weights
  *   pictures.bin        [n][3][h][w]
  *   targets.txt         a line per object: picture, class, box
- *   denoising.txt       groups, places in a group, queries; a line per query: class, box; then "m" and, of each
- * positive, picture, query, object result.txt          the loss and its kinds gradients.txt       of each parameter:
- * name, length, scalar product with cos (0.37 i + 0.1)
+ *   denoising.txt       groups, places in a group, queries; a line per query: class, box;
+ *                       then "m" and, of each positive, picture, query, object
+ *   result.txt          the loss and its kinds
+ *   gradients.txt       of each parameter: name, length, scalar product with cos (0.37 i + 0.1)
  */
 #include <math.h>
 #include <stdio.h>

@@ -269,6 +269,41 @@ test_recipes (void)
   g_assert_cmpuint (one.epochs, ==, 1);
 }
 
+static void
+test_recipe_changes (void)
+{
+  DeimRecipe n = deim_recipe_find ("deimv2_n"), atto = deim_recipe_find ("deimv2_atto");
+  DeimRecipe small = deim_recipe_find ("deimv2_s");
+  DeimRecipeChanges changes = { .mosaic = -1, .mixup = -1, .lr_end = -1, .scale = 0.5 };
+
+  g_assert_cmpuint (small.augment.multi_scale, >, 0);
+  DeimRecipe adapted = deim_recipe_adapt (&small, &changes);
+  g_assert_cmpuint (adapted.augment.multi_scale, ==, 0);
+  g_assert_cmpfloat (adapted.augment.mosaic, ==, small.augment.mosaic);
+  g_assert_cmpuint (adapted.epochs, ==, small.epochs);
+  adapted = deim_recipe_adapt (&atto, &changes);
+  g_assert_cmpfloat (adapted.augment.min_size, ==, 6);
+  g_assert_cmpfloat (adapted.lr_gamma, ==, 0.5);
+
+  /* flips alone keep all objects; mosaic makes them smaller */
+  changes.light = TRUE;
+  adapted = deim_recipe_adapt (&atto, &changes);
+  g_assert_cmpfloat (adapted.augment.min_size, ==, 1);
+  g_assert_cmpfloat (adapted.augment.mosaic, ==, 0);
+  g_assert_cmpuint (adapted.augment.stop, ==, adapted.augment.start);
+  changes.mosaic = 0.25;
+  adapted = deim_recipe_adapt (&atto, &changes);
+  g_assert_cmpfloat (adapted.augment.min_size, ==, 6);
+  g_assert_cmpfloat (adapted.augment.mosaic, ==, 0.25);
+
+  /* a rate that never falls does where it is told to */
+  changes = (DeimRecipeChanges){ .epochs = 20, .mosaic = -1, .mixup = -1, .lr_end = 0.1, .scale = 1 };
+  g_assert_cmpuint (n.flat_epoch, ==, n.epochs);
+  adapted = deim_recipe_adapt (&n, &changes);
+  g_assert_cmpuint (adapted.flat_epoch, ==, 10);
+  g_assert_cmpfloat (adapted.lr_gamma, ==, 0.1);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -280,6 +315,7 @@ main (int argc, char **argv)
   g_test_add_func ("/dataset/load", test_load);
   g_test_add_func ("/dataset/load-refused", test_load_refused);
   g_test_add_func ("/recipe/table", test_recipes);
+  g_test_add_func ("/recipe/changes", test_recipe_changes);
   int status = g_test_run ();
   remove_tree (scratch);
   g_free (scratch);

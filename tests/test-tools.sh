@@ -104,10 +104,16 @@ else
   expect "check" 0 "^Sizes  *all 96 wide, 64 high" "$deim" dataset check "$dir/shapes"
   expect "preview" 0 "sheet.png  8 pictures of epoch 4 of 160" \
     "$deim" dataset preview "$dir/shapes" --output "$dir/sheet.png" --rows 2 --size 64x64
+  expect "preview of no architecture" 2 'there is no architecture "deimv9_z"' \
+    "$deim" dataset preview "$dir/shapes" --output "$dir/sheet.png" --recipe deimv9_z
   expect "preview into no folder" 1 "missing/sheet.png cannot be written" \
     "$deim" dataset preview "$dir/shapes" --output "$dir/missing/sheet.png" --rows 1 --size 64x64
 
   expect "train without a model" 2 "model PRESET|CHECKPOINT missing" "$deim" train --data "$dir/shapes" --output "$dir/run"
+  for wrong in "--epochs 0" "--lr 0" "--mosaic -0.3" "--mixup nan" "--lr-end 2"; do
+    # shellcheck disable=SC2086
+    expect "train $wrong" 2 "must be" "$deim" train --data "$dir/shapes" --model deimv2_atto --output "$dir/run" $wrong
+  done
   expect "training of an unknown network" 1 'there is no checkpoint "deimv9_z"' \
     "$deim" train --data "$dir/shapes" --model deimv9_z --output "$dir/run"
   expect "training at an impossible size" 1 "must be multiples of 32" \
@@ -134,7 +140,7 @@ else
     "$dir/shapes/val/images/000000.png" --threshold 0
   # The AP that results.csv tells is the one that `deim eval` finds.
   "$deim" eval "$dir/run/last.safetensors" --images "$dir/shapes/val/images" \
-    --annotations "$dir/shapes/val/annotations.json" --json >"$dir/scores"
+    --annotations "$dir/shapes/val/annotations.json" --precision fp32 --json >"$dir/scores"
   told=$(awk -F, 'NR == 3 { print $11 }' "$dir/run/results.csv")
   found=$(sed -n 's/.*"AP": \([^,]*\),.*/\1/p' "$dir/scores")
   expect "eval of it" 0 equal awk -v a="$told" -v b="$found" \

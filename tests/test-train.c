@@ -182,6 +182,41 @@ read_results (const gchar *output)
   return g_regex_replace (regex, text, -1, 0, "\\1", 0, NULL);
 }
 
+/* The training in @output goes on where results.csv is gone, which it says, but not with other annotations, of as many
+ * objects. Leaves @output as it was. */
+static void
+assert_goes_on (const gchar *data, const gchar *output)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree gchar *csv = g_build_filename (output, "results.csv", NULL), *results = NULL, *text = NULL;
+  g_autofree gchar *annotations = g_build_filename (data, "train", "annotations.json", NULL);
+  Seen seen = { 0 };
+  DeimTrainOptions options = options_for (data, output, &seen);
+  gboolean finished;
+
+  options.resume = TRUE;
+  g_assert_true (g_file_get_contents (csv, &results, NULL, NULL));
+  g_assert_cmpint (g_unlink (csv), ==, 0);
+  g_assert_true (deim_train (device, &options, &finished, &error));
+  g_assert_no_error (error);
+  g_assert_nonnull (strstr (seen.said->str, "results.csv is gone, so results and report begin with epoch 9"));
+  g_assert_true (g_file_set_contents (csv, results, -1, NULL));
+
+  g_assert_true (g_file_get_contents (annotations, &text, NULL, NULL));
+  gchar *box = strstr (text, "\"bbox\":[");
+  g_assert_nonnull (box);
+  gchar *digit = strchr (box, ',') - 1;
+  gchar was = *digit;
+  *digit = was == '1' ? '2' : '1'; /* less than ten pixels away */
+  g_assert_true (g_file_set_contents (annotations, text, -1, NULL));
+  g_assert_false (deim_train (device, &options, &finished, &error));
+  g_assert_error (error, DEIM_ERROR, DEIM_ERROR_SETTINGS);
+  g_assert_nonnull (strstr (error->message, "objects, digest "));
+  *digit = was;
+  g_assert_true (g_file_set_contents (annotations, text, -1, NULL));
+  g_string_free (seen.said, TRUE);
+}
+
 static void
 test_resume (void)
 {
@@ -218,6 +253,7 @@ test_resume (void)
   }
   assert_same_file (whole, parts, "best.safetensors");
   assert_same_file (whole, parts, "last.safetensors");
+  assert_goes_on (data, parts);
   g_autofree gchar *a = read_results (whole), *b = read_results (parts);
   g_assert_cmpstr (a, ==, b);
 
@@ -424,9 +460,12 @@ test_refused (void)
   options.model = "deimv3_atto";
   assert_refused (&options, DEIM_ERROR_SETTINGS,
                   "there is no checkpoint \"deimv3_atto\", and \"deimv3_atto\" is no known");
+  /* A folder of a preset's name is not taken for a checkpoint. */
+  g_assert_cmpint (g_mkdir ("deimv2_atto", 0777), ==, 0);
   options.model = "deimv2_atto";
   options.freeze_norms = TRUE;
   assert_refused (&options, DEIM_ERROR_SETTINGS, "no statistics to keep");
+  g_assert_cmpint (g_rmdir ("deimv2_atto"), ==, 0);
   options.freeze_norms = FALSE;
   options.backbone = "/nowhere.pth";
   assert_refused (&options, DEIM_ERROR_NOT_FOUND, "/nowhere.pth");
@@ -455,6 +494,37 @@ test_refused (void)
                            -1, NULL));
   options.data = broken;
   assert_refused (&options, DEIM_ERROR_FORMAT, "broken/annotations.json: annotations[0] (id 8, of a.png): \"bbox\" 20");
+  g_assert_true (g_file_set_contents (file,
+                                      "{\"images\": [{\"id\": 5, \"file_name\": \"a.png\"}, "
+                                      "{\"id\": 6, \"file_name\": \"b.png\"}],"
+                                      " \"categories\": [{\"id\": 1, \"name\": \"x\"}], \"annotations\": []}",
+                                      -1, NULL));
+  assert_refused (&options, DEIM_ERROR_NOT_FOUND, "names 2 pictures, of which 2 are not there, the first one is ");
+  g_string_free (seen.said, TRUE);
+}
+
+/* An AP of 0 is no best one to go back to: of many the last is, which has learned most. */
+static void
+test_never_found (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree gchar *data = g_build_filename (folder, "shapes", NULL), *output = g_build_filename (folder, "zero", NULL);
+  Seen seen = { 0 };
+  DeimTrainOptions options = options_for (data, output, &seen);
+  gboolean finished;
+
+  options.lr = 1e-12;
+  options.evaluate = 1;
+  g_assert_true (deim_train (device, &options, &finished, &error));
+  g_assert_no_error (error);
+  g_assert_null (strstr (seen.said->str, "going on with the weights"));
+  g_autofree gchar *results = read_results (output), *best = g_build_filename (output, "best.safetensors", NULL),
+                   *last = g_build_filename (output, "last.safetensors", NULL), *x = NULL, *y = NULL;
+  gsize m, n;
+  g_test_message ("%s", results);
+  g_assert_true (g_file_get_contents (best, &x, &m, NULL));
+  g_assert_true (g_file_get_contents (last, &y, &n, NULL));
+  g_assert_cmpmem (x, m, y, n);
   g_string_free (seen.said, TRUE);
 }
 
@@ -491,6 +561,7 @@ main (int argc, char **argv)
   if (deim_image_can_read ()) {
     make_shapes ();
     g_test_add_func ("/train/refused", test_refused);
+    g_test_add_func ("/train/never-found", test_never_found);
     g_test_add_func ("/train/classes", test_classes);
     g_test_add_data_func ("/train/backbone/whole", "whole", test_backbone);
     g_test_add_data_func ("/train/backbone/alone", "alone", test_backbone);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* dataset-preview.c - `deim dataset preview`: a sheet of pictures as training sees them, with their boxes. */
 #include "dataset.h"
+#include "engine/models/arch.h"
 #include "overlay/draw.h"
 #include "trainer/dataset.h"
 #include "trainer/loader.h"
@@ -11,8 +12,9 @@
 
 typedef struct {
   gchar *output, *recipe, *size;
-  gint epoch, batches, seed;
-  gboolean plain;
+  gint epoch, epochs, batches, seed;
+  gdouble mosaic, mixup;
+  gboolean plain, light;
 } Options;
 
 static void
@@ -130,16 +132,42 @@ write_sheet (const gchar *folder, const Options *options, const DeimRecipe *reci
   return DEIM_EXIT_OK;
 }
 
+/* The recipe as `deim train` follows it. FALSE if there is no such architecture. */
+static gboolean
+find_recipe (const Options *options, guint width, guint height, DeimRecipe *ret_recipe)
+{
+  const gchar *name = options->recipe ? options->recipe : "deimv2_n";
+  DeimArch usual;
+  if (!deim_arch_find_preset (name, &usual))
+    return FALSE;
+  DeimRecipe recipe = deim_recipe_find (name);
+  const DeimRecipeChanges changes = {
+    .epochs = (guint) options->epochs,
+    .light = options->light,
+    .mosaic = options->mosaic,
+    .mixup = options->mixup,
+    .lr_end = -1,
+    .scale = (gdouble) MIN (width, height) / MIN (usual.input_width, usual.input_height),
+  };
+  *ret_recipe = deim_recipe_adapt (&recipe, &changes);
+  return TRUE;
+}
+
 static int
 run (gchar **argv)
 {
-  g_auto (Options) options = { .epoch = -1, .batches = 4 };
+  g_auto (Options) options = { .epoch = -1, .batches = 4, .mosaic = -1, .mixup = -1 };
+  DeimRecipe recipe;
   const GOptionEntry entries[] = {
     { "output", 'o', 0, G_OPTION_ARG_FILENAME, &options.output, "The picture to write, .png", "FILE" },
     { "recipe", 0, 0, G_OPTION_ARG_STRING, &options.recipe,
       "Augment as for this architecture (default: deimv2_n; \"deim info --list\")", "ARCH" },
     { "epoch", 0, 0, G_OPTION_ARG_INT, &options.epoch, "As this epoch does (default: the recipe's first with mosaic)",
       "N" },
+    { "epochs", 0, 0, G_OPTION_ARG_INT, &options.epochs, "Epochs of the whole training (default: the recipe's)", "N" },
+    { "light", 0, 0, G_OPTION_ARG_NONE, &options.light, "As \"deim train --light\"", NULL },
+    { "mosaic", 0, 0, G_OPTION_ARG_DOUBLE, &options.mosaic, "Its probability (default: the recipe's)", "P" },
+    { "mixup", 0, 0, G_OPTION_ARG_DOUBLE, &options.mixup, "Its probability (default: the recipe's)", "P" },
     { "rows", 0, 0, G_OPTION_ARG_INT, &options.batches, "Rows of four pictures, a batch each (default: 4)", "N" },
     { "size", 0, 0, G_OPTION_ARG_STRING, &options.size, "Height and width of the input (default: 320x320)", "HxW" },
     { "seed", 0, 0, G_OPTION_ARG_INT, &options.seed, "Another choice of everything random (default: 0)", "S" },
@@ -161,7 +189,10 @@ run (gchar **argv)
     return deim_tool_misuse ("\"%s\" is no size; give HxW, such as 320x320", options.size);
   if (width > 1280 || height > 1280)
     return deim_tool_misuse ("--size must be at most 1280x1280");
-  DeimRecipe recipe = deim_recipe_find (options.recipe ? options.recipe : "deimv2_n");
+  if (options.epochs < 0 || options.mosaic > 1 || options.mixup > 1)
+    return deim_tool_misuse ("--epochs must be 1 or more, --mosaic and --mixup 0 to 1");
+  if (!find_recipe (&options, width, height, &recipe))
+    return deim_tool_misuse ("there is no architecture \"%s\"; \"deim info --list\" names them", options.recipe);
   if (options.epoch < 0)
     options.epoch = (gint) recipe.augment.start;
   return write_sheet (arguments[0], &options, &recipe, width, height);
@@ -173,7 +204,8 @@ const DeimTool deim_dataset_preview = {
   .summary = "Draw training pictures as an epoch sees them, with their boxes",
   .details =
       "A row is a batch of four, as the loader makes it: mosaic, zoom-out, crops, light and colour, flips, mixup\n"
-      "and CopyBlend where the recipe has them in that epoch. What is drawn here is what the network would get.\n\n"
+      "and CopyBlend where the recipe has them in that epoch. It is what the network would get from \"deim train\"\n"
+      "with the same --input, --epochs, --light, --mosaic and --mixup.\n\n"
       "Examples:\n"
       "  deim dataset preview shapes --output sheet.png\n"
       "  deim dataset preview shapes --output late.png --recipe deimv2_n --epoch 150\n",

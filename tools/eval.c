@@ -99,9 +99,12 @@ take_result (gpointer item, GArray *detections, gpointer user_data, GError **err
 {
   Job *job = user_data;
 
+  g_autoptr (GError) cause = NULL;
   if (!deim_validation_add (job->coco, GPOINTER_TO_UINT (item), detections, job->categories, job->threshold, job->found,
-                            error))
+                            &cause)) {
+    g_set_error (error, cause->domain, cause->code, "%s; try --precision fp32", cause->message);
     return FALSE;
+  }
   job->done++;
   deim_progress_update ("picture %u of %u", job->done, job->coco->images->len);
   return TRUE;

@@ -13,6 +13,7 @@
 
 #define DEFAULT_BATCH     8
 #define DEFAULT_DENOISING 100
+#define NOT_GIVEN         (-1) /* of a number that the recipe has otherwise */
 
 typedef struct {
   gchar *data, *model, *backbone, *output, *size, *loss, *device;
@@ -134,6 +135,12 @@ print_profile (const Teller *teller)
 
 /* -------------------------------------------------------------------- running */
 
+static gboolean
+is_share (gdouble value)
+{
+  return value == NOT_GIVEN || (value >= 0 && value <= 1);
+}
+
 static int
 check_usage (const Options *options, gchar **arguments)
 {
@@ -143,7 +150,7 @@ check_usage (const Options *options, gchar **arguments)
     return deim_tool_misuse ("%s missing", !options->data    ? "--data DIR"
                                            : !options->model ? "--model PRESET|CHECKPOINT"
                                                              : "--output DIR");
-  if (options->epochs < 0 || options->epochs > 100000)
+  if (options->epochs != NOT_GIVEN && (options->epochs < 1 || options->epochs > 100000))
     return deim_tool_misuse ("--epochs must be 1 to 100000");
   if (options->batch < 1 || options->batch > 1024)
     return deim_tool_misuse ("--batch must be 1 to 1024");
@@ -153,9 +160,9 @@ check_usage (const Options *options, gchar **arguments)
     return deim_tool_misuse ("--evaluate must be 1 or more");
   if (options->threads < 1 || options->threads > 64)
     return deim_tool_misuse ("--threads must be 1 to 64");
-  if (!(options->lr >= 0 && options->lr <= 1))
+  if (options->lr != NOT_GIVEN && !(options->lr > 0 && options->lr <= 1))
     return deim_tool_misuse ("--lr must be above 0 and at most 1");
-  if (options->lr_end > 1 || options->mosaic > 1 || options->mixup > 1)
+  if (!is_share (options->lr_end) || !is_share (options->mosaic) || !is_share (options->mixup))
     return deim_tool_misuse ("--lr-end, --mosaic and --mixup must be 0 to 1");
   if (options->loss && !g_str_equal (options->loss, "mal") && !g_str_equal (options->loss, "vfl"))
     return deim_tool_misuse ("unknown loss \"%s\"; use mal or vfl", options->loss);
@@ -174,8 +181,7 @@ open_device (const Options *options, DeimRanks *ranks, GError **error)
 {
   GError *cause = NULL;
   guint here = deim_ranks_count_here (ranks);
-  g_auto (GStrv) list =
-      g_strsplit (options->device && deim_ranks_get_count (ranks) > 1 ? options->device : "", ";", -1);
+  g_auto (GStrv) list = g_strsplit (options->device ? options->device : "", ";", -1);
   guint n = g_strv_length (list);
   g_autoptr (DeimDevice) device = deim_device_open (n ? list[here % n] : options->device, &cause);
 
@@ -196,11 +202,11 @@ train_together (const Options *options, guint height, guint width, DeimRanks *ra
     .backbone = options->backbone,
     .output = options->output,
     .resume = options->resume,
-    .epochs = (guint) options->epochs,
+    .epochs = options->epochs == NOT_GIVEN ? 0 : (guint) options->epochs,
     .batch = (guint) options->batch,
     .height = height,
     .width = width,
-    .lr = options->lr,
+    .lr = options->lr == NOT_GIVEN ? 0 : options->lr,
     .lr_end = options->lr_end,
     .denoising = (guint) options->denoising,
     .vfl = g_strcmp0 (options->loss, "vfl") == 0,
@@ -263,9 +269,11 @@ run (gchar **argv)
                                .denoising = DEFAULT_DENOISING,
                                .evaluate = 1,
                                .threads = 1,
-                               .lr_end = -1,
-                               .mosaic = -1,
-                               .mixup = -1 };
+                               .epochs = NOT_GIVEN,
+                               .lr = NOT_GIVEN,
+                               .lr_end = NOT_GIVEN,
+                               .mosaic = NOT_GIVEN,
+                               .mixup = NOT_GIVEN };
   const GOptionEntry entries[] = {
     { "data", 0, 0, G_OPTION_ARG_FILENAME, &options.data, "Annotated pictures (\"deim dataset --help\")", "DIR" },
     { "model", 0, 0, G_OPTION_ARG_FILENAME, &options.model,
@@ -323,7 +331,9 @@ const DeimTool deim_tool_train = {
       "An architecture begins with random weights; --backbone takes those of the backbone from a checkpoint of any\n"
       "network with the same one, or from the file of a pretrained backbone alone.\n"
       "With a checkpoint of another number of classes, the heads that depend on it begin anew. The recipe (epochs,\n"
-      "learning rate, augmentation by epoch) is the architecture's; --epochs stretches or shrinks all of it.\n"
+      "learning rate, augmentation by epoch) is the architecture's, for training from the beginning; --epochs "
+      "stretches\n"
+      "or shrinks all of it. To fine-tune a checkpoint, give few epochs and a quarter of the recipe's rate, or less.\n"
       "AP is of the averaged weights, on the pictures for validation.\n\n"
       "Several processes, on one machine or more, share each batch: \"mpirun -n 4 deim train ...\".\n\n"
       "Examples:\n"

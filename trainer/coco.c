@@ -254,6 +254,10 @@ read_categories (DeimCoco *coco, JsonArray *list, Place place, GError **error)
     if (!entry || !get_id (entry, "id", &place, &category.id, error) ||
         !get_text (entry, "name", TRUE, &place, &name, error))
       return FALSE;
+    if (strchr (name, '\n')) {
+      refuse (error, &place, "\"name\" has more than one line");
+      return FALSE;
+    }
     category.name = g_strdup (name);
     g_array_append_val (coco->categories, category);
   }

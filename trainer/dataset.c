@@ -193,6 +193,76 @@ deim_dataset_n_classes (const DeimDataset *dataset)
   return dataset->coco->categories->len;
 }
 
+guint
+deim_dataset_n_objects (const DeimDataset *dataset)
+{
+  return dataset->first[dataset->coco->images->len];
+}
+
+guint
+deim_dataset_count_small (const DeimDataset *dataset, guint width, guint height, gdouble least)
+{
+  guint n = 0;
+  for (guint k = 0; k < deim_dataset_n_objects (dataset); k++) {
+    const DeimCocoObject *o = &g_array_index (dataset->coco->objects, DeimCocoObject, dataset->objects[k]);
+    const DeimCocoImage *image = &g_array_index (dataset->coco->images, DeimCocoImage, o->image);
+    if (image->width && image->height && (o->w * width / image->width < least || o->h * height / image->height < least))
+      n++;
+  }
+  return n;
+}
+
+gboolean
+deim_dataset_check_files (const DeimDataset *dataset, GError **error)
+{
+  g_autofree gchar *first = NULL;
+  guint missing = 0;
+
+  for (guint i = 0; i < deim_dataset_n_pictures (dataset); i++) {
+    g_autofree gchar *path = deim_dataset_picture_path (dataset, i);
+    if (g_file_test (path, G_FILE_TEST_EXISTS))
+      continue;
+    if (missing++ == 0)
+      first = g_steal_pointer (&path);
+  }
+  if (missing == 0)
+    return TRUE;
+  g_set_error (error, DEIM_ERROR, DEIM_ERROR_NOT_FOUND,
+               "%s names %u pictures, of which %u are not there, the first one is %s; put them there, or take them out "
+               "of the file",
+               dataset->annotations, deim_dataset_n_pictures (dataset), missing, first);
+  return FALSE;
+}
+
+gchar *
+deim_dataset_digest (const DeimDataset *dataset)
+{
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autoptr (GString) text = g_string_new (NULL);
+  const DeimCoco *coco = dataset->coco;
+
+  for (guint i = 0; i < coco->categories->len; i++) {
+    const DeimCocoCategory *category = &g_array_index (coco->categories, DeimCocoCategory, i);
+    g_string_append_printf (text, "%" G_GINT64_FORMAT " %s\n", category->id, category->name);
+  }
+  for (guint i = 0; i < coco->images->len; i++) {
+    const DeimCocoImage *image = &g_array_index (coco->images, DeimCocoImage, i);
+    g_string_append_printf (text, "%s %u %u\n", image->file_name, image->width, image->height);
+  }
+  for (guint i = 0; i < coco->objects->len; i++) {
+    const DeimCocoObject *o = &g_array_index (coco->objects, DeimCocoObject, i);
+    const gdouble numbers[] = { o->x, o->y, o->w, o->h, o->area };
+    g_string_append_printf (text, "%u %u %d", o->image, o->category, o->crowd);
+    for (guint k = 0; k < G_N_ELEMENTS (numbers); k++) {
+      gchar number[G_ASCII_DTOSTR_BUF_SIZE];
+      g_string_append_printf (text, " %s", g_ascii_dtostr (number, sizeof number, numbers[k]));
+    }
+    g_string_append_c (text, '\n');
+  }
+  g_checksum_update (sum, (const guchar *) text->str, (gssize) text->len);
+  return g_strdup (g_checksum_get_string (sum));
+}
+
 gboolean
 deim_dataset_same_classes (const DeimDataset *a, const DeimDataset *b)
 {

@@ -48,6 +48,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimDataset, deim_dataset_free)
 
 guint deim_dataset_n_pictures (const DeimDataset *dataset);
 guint deim_dataset_n_classes (const DeimDataset *dataset);
+guint deim_dataset_n_objects (const DeimDataset *dataset); /* those left out excepted */
+
+/* Objects that would be narrower or lower than @least pixels if their pictures were made @width x @height. Those whose
+ * pictures' sizes the file does not say are not counted. */
+guint deim_dataset_count_small (const DeimDataset *dataset, guint width, guint height, gdouble least);
+
+/* Whether every picture is there, DEIM_ERROR_NOT_FOUND names the first that is not and says how many are not. They are
+ * not opened, which takes seconds for tens of thousands. */
+gboolean deim_dataset_check_files (const DeimDataset *dataset, GError **error);
+
+/* SHA-256 over categories, pictures and objects, in hexadecimal. Not over pixels. Free with g_free(). */
+gchar *deim_dataset_digest (const DeimDataset *dataset);
 
 /* Whether class i has the same id and name in both. */
 gboolean deim_dataset_same_classes (const DeimDataset *a, const DeimDataset *b);

@@ -32,7 +32,7 @@ deim_history_best (const DeimHistory *history)
   for (guint i = 0; i < history->epochs->len; i++) {
     const DeimEpochResult *result = &g_array_index (history->epochs, DeimEpochResult, i);
     gdouble ap = result->evaluation.numbers[DEIM_EVALUATION_AP];
-    if (ap >= 0 && (!best || ap > best->evaluation.numbers[DEIM_EVALUATION_AP]))
+    if (ap >= 0 && (!best || ap >= best->evaluation.numbers[DEIM_EVALUATION_AP]))
       best = result;
   }
   return best;

@@ -60,3 +60,29 @@ deim_recipe_scale (const DeimRecipe *recipe, guint epochs)
   scaled.epochs = epochs;
   return scaled;
 }
+
+DeimRecipe
+deim_recipe_adapt (const DeimRecipe *recipe, const DeimRecipeChanges *changes)
+{
+  DeimRecipe adapted = changes->epochs ? deim_recipe_scale (recipe, changes->epochs) : *recipe;
+  DeimAugmentPolicy *augment = &adapted.augment;
+
+  if (changes->light) {
+    augment->stop = augment->start;
+    augment->mosaic = augment->mixup = augment->copyblend = 0;
+  }
+  if (changes->mosaic >= 0)
+    augment->mosaic = changes->mosaic;
+  if (changes->mixup >= 0)
+    augment->mixup = changes->mixup;
+  augment->multi_scale = 0;
+  augment->min_size *= changes->scale;
+  if (changes->light && augment->mosaic == 0 && augment->mixup == 0)
+    augment->min_size = MIN (augment->min_size, 1);
+  if (changes->lr_end >= 0) {
+    adapted.lr_gamma = changes->lr_end;
+    if (adapted.flat_epoch >= adapted.epochs)
+      adapted.flat_epoch = adapted.epochs / 2;
+  }
+  return adapted;
+}

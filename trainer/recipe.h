@@ -23,3 +23,18 @@ DeimRecipe deim_recipe_find (const gchar *arch);
 
 /* Its epochs stretched or shrunk to @epochs (>= 1), each range in proportion. */
 DeimRecipe deim_recipe_scale (const DeimRecipe *recipe, guint epochs);
+
+/* What is asked of a recipe. */
+typedef struct {
+  guint epochs;                  /* 0: the recipe's */
+  gboolean light;                /* flips, and what of mosaic and mixup is asked for here */
+  gdouble mosaic, mixup, lr_end; /* below 0: the recipe's */
+  gdouble scale;                 /* of the input, against the architecture's usual one */
+} DeimRecipeChanges;
+
+/*
+ * The recipe that a training follows. The input keeps one size, since the graph is made for it; the smallest size of
+ * objects that are learned shrinks with it, because it is one in tokens; with light augmentation, which makes no object
+ * smaller, all are learned. A rate that never falls in the recipe falls from half on where @lr_end is given.
+ */
+DeimRecipe deim_recipe_adapt (const DeimRecipe *recipe, const DeimRecipeChanges *changes);

@@ -61,7 +61,20 @@ open_data (DeimTrainRun *t, GError **error)
   }
   if (g_str_equal (t->training->annotations, t->validation->annotations))
     deim_train_say (t, "%s holds one set, so AP is measured on the pictures that are learned", folder);
-  return TRUE;
+  if (deim_dataset_n_objects (t->validation) == 0) {
+    deim_train_say (t, "%s has no object, so no AP is measured, and the best weights are the last ones",
+                    t->validation->annotations);
+    g_clear_pointer (&t->validation, deim_dataset_free);
+  }
+  return deim_dataset_check_files (t->training, error) &&
+         (!t->validation || deim_dataset_check_files (t->validation, error));
+}
+
+/* Whether there is a training to go on with, as far as this process can see. */
+static gboolean
+goes_on (const DeimTrainRun *t)
+{
+  return t->options->resume && g_file_test (t->state_path, G_FILE_TEST_EXISTS);
 }
 
 static gboolean
@@ -69,15 +82,17 @@ make_trainee (DeimTrainRun *t, GError **error)
 {
   const DeimTrainOptions *options = t->options;
   guint n = deim_dataset_n_classes (t->training);
-  g_autofree const gchar **labels = g_new0 (const gchar *, n + 1);
+  g_auto (GStrv) labels = g_new0 (gchar *, n + 1);
 
-  for (guint i = 0; i < n; i++)
-    labels[i] = g_array_index (t->training->coco->categories, DeimCocoCategory, i).name;
+  for (guint i = 0; i < n; i++) {
+    const DeimCocoCategory *category = &g_array_index (t->training->coco->categories, DeimCocoCategory, i);
+    labels[i] = *category->name ? g_strdup (category->name) : g_strdup_printf ("class %" G_GINT64_FORMAT, category->id);
+  }
   const DeimTraineeOptions made = {
     .model = options->model,
     /* The state of a training has all weights, and the file may lie elsewhere by now. */
-    .backbone = g_file_test (t->state_path, G_FILE_TEST_EXISTS) ? NULL : options->backbone,
-    .labels = labels,
+    .backbone = goes_on (t) ? NULL : options->backbone,
+    .labels = (const gchar *const *) labels,
     .batch = options->batch / deim_ranks_get_count (options->ranks),
     .height = options->height,
     .width = options->width,
@@ -88,9 +103,34 @@ make_trainee (DeimTrainRun *t, GError **error)
     .timestamps = t->watcher->profile != NULL,
   };
   t->trainee = deim_trainee_new (t->device, &made, error);
-  if (t->trainee && deim_trainee_get_note (t->trainee))
+  /* What is begun anew is so once. */
+  if (t->trainee && deim_trainee_get_note (t->trainee) && !goes_on (t))
     deim_train_say (t, "%s", deim_trainee_get_note (t->trainee));
   return t->trainee != NULL;
+}
+
+/* How much larger or smaller the input is than the architecture's usual one. */
+static gdouble
+get_scale (const DeimArch *arch)
+{
+  DeimArch usual = *arch;
+  deim_arch_find_preset (arch->name, &usual);
+  return (gdouble) MIN (arch->input_height, arch->input_width) / MIN (usual.input_height, usual.input_width);
+}
+
+/* Objects that the recipe takes for too small to be learned, and evaluation does not. */
+static void
+tell_small (const DeimTrainRun *t)
+{
+  const DeimArch *arch = deim_trainee_get_arch (t->trainee);
+  gdouble least = t->recipe.augment.min_size;
+  guint n = deim_dataset_count_small (t->training, (guint) arch->input_width, (guint) arch->input_height, least);
+  if (n > 0)
+    deim_train_say (
+        t,
+        "%u of %u objects are narrower or lower than %.3g pixels at an input of %d x %d, and are not learned, "
+        "as the recipe of %s has it; take a larger --input, or --light, which learns them",
+        n, t->training->coco->objects->len, least, arch->input_height, arch->input_width, arch->name);
 }
 
 /* The recipe for this network and these epochs, with what the options change. */
@@ -100,29 +140,20 @@ choose_recipe (DeimTrainRun *t)
   const DeimTrainOptions *options = t->options;
   const DeimArch *arch = deim_trainee_get_arch (t->trainee);
   DeimRecipe recipe = deim_recipe_find (arch->name);
-  DeimArch usual = *arch;
+  const DeimRecipeChanges changes = { options->epochs, options->light,  options->mosaic,
+                                      options->mixup,  options->lr_end, get_scale (arch) };
 
-  if (options->epochs)
-    recipe = deim_recipe_scale (&recipe, options->epochs);
-  if (options->light) {
-    recipe.augment.stop = recipe.augment.start;
-    recipe.augment.mosaic = recipe.augment.mixup = recipe.augment.copyblend = 0;
-  }
-  if (options->mosaic >= 0)
-    recipe.augment.mosaic = options->mosaic;
-  if (options->mixup >= 0)
-    recipe.augment.mixup = options->mixup;
-  if (options->lr_end >= 0)
-    recipe.lr_gamma = options->lr_end;
-  /* What is too small to be learned is so in tokens, not in pixels: it shrinks with the input. */
-  deim_arch_find_preset (arch->name, &usual);
-  recipe.augment.min_size *= (gdouble) MIN (arch->input_height, arch->input_width) / usual.input_height;
   if (recipe.augment.multi_scale)
     deim_train_say (t, "the recipe of %s changes the input size from batch to batch; here it stays %d x %d", arch->name,
                     arch->input_height, arch->input_width);
-  recipe.augment.multi_scale = 0;
-  t->recipe = recipe;
+  t->recipe = deim_recipe_adapt (&recipe, &changes);
   t->lr = options->lr > 0 ? options->lr : recipe.lr;
+  if (deim_trainee_is_fine_tuned (t->trainee) && !options->epochs && !(options->lr > 0))
+    deim_train_say (t,
+                    "the recipe of %s is for training from the beginning: %u epochs, at a learning rate of %g, which "
+                    "overwrites much of what a checkpoint knows; to fine-tune it, give fewer --epochs and a lower --lr",
+                    arch->name, recipe.epochs, recipe.lr);
+  tell_small (t);
 }
 
 static gboolean
@@ -167,6 +198,17 @@ make_stepper (DeimTrainRun *t)
   t->stepper = deim_stepper_new (deim_trainee_get_session (t->trainee), &criterion, &fdr, t->options->ranks);
 }
 
+/* How much there is, and a digest of all annotations, so that others with as many are told apart. */
+static gchar *
+describe_data (const DeimDataset *dataset)
+{
+  if (!dataset)
+    return g_strdup ("none");
+  g_autofree gchar *digest = deim_dataset_digest (dataset);
+  return g_strdup_printf ("%u with %u objects, digest %.16s", deim_dataset_n_pictures (dataset),
+                          dataset->coco->objects->len, digest);
+}
+
 /* What must not change in the middle: for the state, and for the report. */
 static gchar *
 describe_settings (const DeimTrainRun *t)
@@ -175,22 +217,38 @@ describe_settings (const DeimTrainRun *t)
   const DeimAugmentPolicy *augment = &t->recipe.augment;
   g_autofree gchar *spec = deim_arch_to_spec (deim_trainee_get_arch (t->trainee));
   g_autoptr (GString) classes = g_string_new (NULL);
+  g_autofree gchar *training = describe_data (t->training), *validation = describe_data (t->validation);
 
   for (guint i = 0; i < deim_dataset_n_classes (t->training); i++)
     g_string_append_printf (classes, "%s%s", i ? ", " : "",
                             g_array_index (t->training->coco->categories, DeimCocoCategory, i).name);
   /* Wherever it lies: processes and later runs may have it elsewhere. */
   g_autofree gchar *backbone = options->backbone ? g_path_get_basename (options->backbone) : NULL;
-  return g_strdup_printf ("model %s\nclasses %s\npictures %u with %u objects\nvalidation %u pictures\nepochs %u\n"
+  return g_strdup_printf ("model %s\nclasses %s\npictures %s\nvalidation %s\nepochs %u\n"
                           "batch %u\nlearning-rate %.9g to %.9g\ndenoising %u\nloss %s\n"
                           "augmentation %s, mosaic %g, mixup %g\nnorms %s\n"
                           "evaluation every %u epochs\nseed %" G_GUINT64_FORMAT "%s%s",
-                          spec, classes->str, deim_dataset_n_pictures (t->training), t->training->coco->objects->len,
-                          t->validation ? deim_dataset_n_pictures (t->validation) : 0, t->recipe.epochs, options->batch,
-                          t->lr, t->lr * t->recipe.lr_gamma, options->denoising, options->vfl ? "VFL" : "MAL",
+                          spec, classes->str, training, validation, t->recipe.epochs, options->batch, t->lr,
+                          t->lr * t->recipe.lr_gamma, options->denoising, options->vfl ? "VFL" : "MAL",
                           options->light ? "light" : "recipe", augment->mosaic, augment->mixup,
                           options->freeze_norms ? "frozen" : "trained", options->evaluate, options->seed,
                           options->backbone ? "\nbackbone " : "", backbone ? backbone : "");
+}
+
+/* The results of the epochs before; they are for people, so that a training goes on without them, too. */
+static gboolean
+take_up_history (DeimTrainRun *t, GError **error)
+{
+  g_autoptr (GError) cause = NULL;
+
+  if (deim_history_read_csv (t->history, t->csv_path, t->place.epoch, &cause))
+    return TRUE;
+  if (g_error_matches (cause, DEIM_ERROR, DEIM_ERROR_NOT_FOUND)) {
+    deim_train_say (t, "%s is gone, so results and report begin with epoch %u", t->csv_path, t->place.epoch + 1);
+    return TRUE;
+  }
+  g_propagate_error (error, g_steal_pointer (&cause));
+  return FALSE;
 }
 
 /* Goes on where a training before this one was, if there was one. */
@@ -214,7 +272,7 @@ take_up_state (DeimTrainRun *t, GError **error)
     return FALSE;
   t->seconds_before = t->place.seconds;
   deim_train_say (t, "going on in epoch %u after batch %u of %u", t->place.epoch + 1, t->place.batch, t->batches);
-  return t->place.epoch == 0 || deim_history_read_csv (t->history, t->csv_path, t->place.epoch, error);
+  return t->place.epoch == 0 || take_up_history (t, error);
 }
 
 /* What each process makes on its own. */

@@ -168,7 +168,9 @@ evaluate (DeimTrainRun *t, DeimModel *model, DeimEvaluation *evaluation, GError 
     evaluation->numbers[i] = -1;
   if (!t->validation || (epoch % t->options->evaluate != 0 && epoch < t->recipe.epochs))
     return TRUE;
-  g_autoptr (DeimDetector) detector = deim_detector_new (model, t->device, NULL, &cause);
+  /* Which weights are the best should not hang on rounding. */
+  const DeimDetectorOptions options = { .precision = DEIM_PRECISION_FP32 };
+  g_autoptr (DeimDetector) detector = deim_detector_new (model, t->device, &options, &cause);
   if (!deim_ranks_agree (t->options->ranks, cause, error) ||
       !deim_validation_run (t->validation, detector, t->options->ranks, tell_evaluation, t, evaluation, error))
     return FALSE;
@@ -218,7 +220,8 @@ finish_epoch (DeimTrainRun *t, GError **error)
   if (!deim_ranks_agree (t->options->ranks, cause, error) || !evaluate (t, model, &evaluation, error))
     return FALSE;
   gdouble ap = evaluation.numbers[DEIM_EVALUATION_AP];
-  gboolean best = ap > t->place.best || !t->validation;
+  /* Of equals the last, which has learned most: many a training begins with an AP of 0. */
+  gboolean best = !t->validation || (ap >= 0 && ap >= t->place.best);
   DeimEpochResult result = sum_up (t, &evaluation);
   if (deim_train_is_first (t))
     write_epoch (t, model, &result, best, &cause);
@@ -238,7 +241,8 @@ finish_epoch (DeimTrainRun *t, GError **error)
 }
 
 /*
- * Where the heavy augmentation ends, the best weights so far are gone on with; these are the first process's to read.
+ * At the recipe's place, after the heavy augmentation, the best weights so far are gone on with; these are the first
+ * process's to read.
  * All processes begin an epoch with its weights, should their devices round differently.
  */
 static gboolean
@@ -246,7 +250,7 @@ begin_epoch (DeimTrainRun *t, GError **error)
 {
   GError *cause = NULL;
 
-  if (!t->options->light && t->place.epoch == t->recipe.restart_epoch && t->place.batch == 0 && t->place.best >= 0) {
+  if (!t->options->light && t->place.epoch == t->recipe.restart_epoch && t->place.batch == 0 && t->place.best > 0) {
     deim_train_say (t, "going on with the weights of epoch %u, the best so far", t->place.best_epoch + 1);
     if (deim_train_is_first (t))
       deim_trainee_take_up (t->trainee, t->best_path, &cause);

@@ -14,6 +14,7 @@ struct _DeimTrainee {
   DeimTrainingSession *session;
   DeimRanks *ranks;
   gchar *note;
+  gboolean fine_tuned;
 };
 
 /* ---------------------------------------------------------------- beginning */
@@ -24,7 +25,8 @@ find_arch (const gchar *name, DeimArch *ret_arch, DeimModel **ret_loaded, GError
 {
   g_autoptr (GError) unknown = NULL;
 
-  if (!g_file_test (name, G_FILE_TEST_EXISTS) && deim_arch_parse_spec (name, ret_arch, NULL, &unknown))
+  /* A folder may have an architecture's name: that of its own trainings. */
+  if (!g_file_test (name, G_FILE_TEST_IS_REGULAR) && deim_arch_parse_spec (name, ret_arch, NULL, &unknown))
     return TRUE;
   *ret_loaded = deim_model_load (name, NULL, error);
   if (*ret_loaded) {
@@ -39,12 +41,24 @@ find_arch (const gchar *name, DeimArch *ret_arch, DeimModel **ret_loaded, GError
   return FALSE;
 }
 
+/* As many classes as before, but others. */
+static gchar *
+describe_labels (DeimModel *loaded, const gchar *const *labels)
+{
+  for (guint i = 0; labels[i]; i++) {
+    const gchar *old = deim_model_get_label (loaded, i);
+    if (g_strcmp0 (old, labels[i]) != 0)
+      return g_strdup_printf ("class %u is \"%s\" in the checkpoint and \"%s\" in the data set; there are as many as "
+                              "before, so heads are kept and learn the new ones",
+                              i, old, labels[i]);
+  }
+  return NULL;
+}
+
 /* What was made up although there was a checkpoint. */
 static gchar *
 describe_made (const GPtrArray *made, const DeimArch *old, const DeimArch *arch)
 {
-  if (made->len == 0)
-    return NULL;
   if (old->decoder.classes != arch->decoder.classes)
     return g_strdup_printf ("the checkpoint has %d classes and the data set %d: %u tensors of class heads begin anew "
                             "(%s, ...)",
@@ -100,8 +114,9 @@ make_base (DeimTrainee *self, const DeimTraineeOptions *options, GError **error)
   DeimCheckpoint *checkpoint = deim_initial_checkpoint (&self->arch, &initial, made, error);
   if (!checkpoint)
     return NULL;
+  self->fine_tuned = loaded != NULL;
   if (loaded)
-    self->note = describe_made (made, &old, &self->arch);
+    self->note = made->len ? describe_made (made, &old, &self->arch) : describe_labels (loaded, options->labels);
   set_metadata (checkpoint, &self->arch, labels);
   return deim_model_new (checkpoint, options->model, NULL, error);
 }
@@ -172,6 +187,12 @@ const gchar *
 deim_trainee_get_note (const DeimTrainee *self)
 {
   return self->note;
+}
+
+gboolean
+deim_trainee_is_fine_tuned (const DeimTrainee *self)
+{
+  return self->fine_tuned;
 }
 
 /* -------------------------------------------------------------------- models */

@@ -38,6 +38,8 @@ const DeimArch *deim_trainee_get_arch (const DeimTrainee *trainee);
 DeimTrainingSession *deim_trainee_get_session (const DeimTrainee *trainee);
 /* For people, how it was made: what of a checkpoint was made anew. NULL where there is nothing to say. */
 const gchar *deim_trainee_get_note (const DeimTrainee *trainee);
+/* Whether it was a checkpoint that it began with. */
+gboolean deim_trainee_is_fine_tuned (const DeimTrainee *trainee);
 
 /* The averaged weights as a model, under their official names, with labels, architecture and input size in its
  * metadata. */

@@ -25,8 +25,7 @@ deim_validation_add (const DeimCoco *coco, guint image, const GArray *detections
       .score = one->score,
     };
     if (!isfinite (detection.x + detection.y + detection.w + detection.h + detection.score)) {
-      g_set_error (error, DEIM_ERROR, DEIM_ERROR_DEVICE,
-                   "%s: the network computed a box that is no number; try --precision fp32",
+      g_set_error (error, DEIM_ERROR, DEIM_ERROR_DEVICE, "%s: the network computed a box that is no number",
                    g_array_index (coco->images, DeimCocoImage, image).file_name);
       return FALSE;
     }
