@@ -27,6 +27,7 @@ release=$(. /etc/os-release && echo "${ID:-}-${VERSION_CODENAME:-}")
 [ "$release" = debian-bookworm ] || die "this is for Debian 12; the system's own Mesa is the one to use on $release"
 
 if [ ! -e "$folder/complete" ]; then
+  [ -z "$(ls -A "$folder" 2> /dev/null)" ] || die "$folder holds other things; give a folder that is new, or empty"
   # The mirror is the one that the system itself uses.
   # shellcheck disable=SC2016
   mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
@@ -49,18 +50,23 @@ if [ ! -e "$folder/complete" ]; then
   "${apt[@]}" install --download-only --reinstall mesa-vulkan-drivers/bookworm-backports > "$work/log" 2>&1 ||
     { tail -n 5 "$work/log" >&2; die "the download failed"; }
 
-  rm -rf "$folder"
-  mkdir -p "$folder"
+  # Beside its place, where it appears whole.
+  mkdir -p "$(dirname "$folder")"
+  new=$(mktemp -d "$folder.XXXXXX")
+  trap 'rm -rf "$work" "$new"' EXIT
   for package in "$work"/cache/archives/*.deb; do
     say "unpacking $(basename "$package")"
-    dpkg-deb -x "$package" "$folder"
+    dpkg-deb -x "$package" "$new"
   done
-  driver=$(find "$folder" -name libvulkan_lvp.so | head -n 1)
+  driver=$(find "$new" -name libvulkan_lvp.so | head -n 1)
   [ -n "$driver" ] || die "the packages hold no lavapipe driver"
   # The loader must not find the system's driver of the same name.
-  sed -i -E 's|("library_path": *")([^"]*/)?([^/"]+)"|\1'"$(dirname "$driver")"'/\3"|' \
-    "$folder"/usr/share/vulkan/icd.d/*.json
-  touch "$folder/complete"
+  libraries=$folder${driver#"$new"}
+  sed -i -E 's|("library_path": *")([^"]*/)?([^/"]+)"|\1'"$(dirname "$libraries")"'/\3"|' \
+    "$new"/usr/share/vulkan/icd.d/*.json
+  touch "$new/complete"
+  chmod 755 "$new"
+  mv -T "$new" "$folder" || die "$folder cannot be made"
 fi
 
 icd=$(find "$folder/usr/share/vulkan/icd.d" -name 'lvp_icd*.json' | head -n 1)

@@ -209,13 +209,15 @@ try_variant (Tuner *tuner, const gchar *variant, GError **error)
   return TRUE;
 }
 
-/* What is known so far, into the table. */
+/* What is known so far, into the table. What an earlier tuning found stays until all is measured, and @confirmed. */
 static void
-note_layers (const Tuner *tuner, DeimTuning *tuning)
+note_layers (const Tuner *tuner, DeimTuning *tuning, gboolean confirmed)
 {
   for (guint i = 0; i < tuner->layers->len; i++) {
     const DeimTunedLayer *layer = get_layer (tuner, i);
-    deim_tuning_set (tuning, layer->layer, g_str_equal (layer->best, layer->usual) ? NULL : layer->best);
+    gboolean usual = g_str_equal (layer->best, layer->usual);
+    if (confirmed || !usual)
+      deim_tuning_set (tuning, layer->layer, usual ? NULL : layer->best);
   }
 }
 
@@ -265,7 +267,7 @@ tune (Tuner *tuner, GError **error)
   for (guint i = 0; i < variants->len && !tuner->stopped; i++) {
     if (!try_variant (tuner, variants->pdata[i], error))
       return FALSE;
-    note_layers (tuner, tuning);
+    note_layers (tuner, tuning, FALSE);
     if (!deim_tuner_save (tuner->gpu, tuning, error))
       return FALSE;
   }
@@ -273,7 +275,7 @@ tune (Tuner *tuner, GError **error)
     return TRUE;
   if (!confirm (tuner, &usual, tuning, error))
     return FALSE;
-  note_layers (tuner, tuning);
+  note_layers (tuner, tuning, !tuner->stopped);
   return deim_tuner_save (tuner->gpu, tuning, error);
 }
 

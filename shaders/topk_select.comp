@@ -10,7 +10,8 @@
  *
  * Eight passes over the keys fix the k-th largest key four bits at a time, a ninth writes all keys above it and as many
  * equal ones as still fit, lowest index first. On a software device the workgroup is one subgroup (SOLO) and nothing is
- * shared; four keys a load keep the loop count of all passes under 65536 (a limit of Mesa 22.3).
+ * shared; four keys a load keep the loop count of all passes under 65536 (a limit of Mesa 22.3). Where subgroups cannot
+ * be trusted to add up (SUMS), invocations do, through shared memory.
  */
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -20,6 +21,7 @@
 
 layout (constant_id = 4) const bool SOLO = true;
 layout (constant_id = 5) const bool FLAT = false;
+layout (constant_id = 6) const bool SUMS = true;
 
 READ_RAW (0, keys)
 WRITE_RAW (1, candidates)
@@ -52,12 +54,45 @@ index_of (int i)
   return uint (FLAT ? i / blocks * classes + i % blocks * 4 : 4 * i);
 }
 
-shared uint partial[128];
+shared uint partial[256]; /* of subgroups, or without SUMS of invocations */
+
+uint
+shared_add (uint v)
+{
+  uint me = gl_LocalInvocationIndex;
+  barrier ();
+  partial[me] = v;
+  for (uint n = gl_WorkGroupSize.x, rest; n > 1u; n = rest) {
+    rest = (n + 1u) / 2u;
+    barrier ();
+    if (me + rest < n)
+      partial[me] += partial[me + rest];
+  }
+  barrier ();
+  return partial[0];
+}
+
+uint
+shared_before (uint v, out uint all)
+{
+  barrier ();
+  partial[gl_LocalInvocationIndex] = v;
+  barrier ();
+  uint before = 0u;
+  all = 0u;
+  for (uint i = 0u; i < gl_WorkGroupSize.x; i++) {
+    before += i < gl_LocalInvocationIndex ? partial[i] : 0u;
+    all += partial[i];
+  }
+  return before;
+}
 
 /* The sum over the workgroup, in every invocation. */
 uint
 workgroup_add (uint v)
 {
+  if (!SUMS)
+    return shared_add (v);
   uint sum = subgroupAdd (v);
   if (SOLO)
     return sum;
@@ -75,6 +110,8 @@ workgroup_add (uint v)
 uint
 workgroup_before (uint v, out uint all)
 {
+  if (!SUMS)
+    return shared_before (v, all);
   uint before = subgroupExclusiveAdd (v);
   if (SOLO) {
     all = subgroupAdd (v);
@@ -99,7 +136,9 @@ main ()
 {
   int n = int (gl_WorkGroupID.z);
   int local = int (gl_WorkGroupSize.x);
-  int me = SOLO ? int (gl_SubgroupInvocationID) : int (gl_SubgroupID * gl_SubgroupSize + gl_SubgroupInvocationID);
+  int me = !SUMS  ? int (gl_LocalInvocationIndex)
+           : SOLO ? int (gl_SubgroupInvocationID)
+                  : int (gl_SubgroupID * gl_SubgroupSize + gl_SubgroupInvocationID);
 
   /* `left` keys are still wanted among those that begin with `prefix` in the bits above `shift`. */
   uint prefix = 0u, left = uint (k);

@@ -95,6 +95,7 @@ deim_dispatch_candidates (DeimDispatchList *list, DeimTensor *scores, gint k, gb
   deim_dispatch_bind (d, DEIM_BIND_READ, scores);
   deim_dispatch_spec (d, (guint32) list->device.cpu);
   deim_dispatch_spec (d, (guint32) flat);
+  deim_dispatch_spec (d, list->device.subgroup);
   deim_dispatch_push_int (d, keys4);
   deim_dispatch_push_int (d, k);
   deim_dispatch_push_place (d, list, scores);
