@@ -143,13 +143,13 @@ main ()
   int local = int (gl_WorkGroupSize.x);
   int first = int (gl_WorkGroupID.y) * local * PX + int (gl_LocalInvocationIndex);
   int taps = POINTWISE ? 1 : kernel * kernel;
-  int index = (n % sets * int (gl_NumWorkGroups.x) + panel) * (CO4 + ((taps * ci4 + 1) & ~1) * STEP_VEC4);
+  int index = ((n - divide (n, sets) * sets) * int (gl_NumWorkGroups.x) + panel) * (CO4 + ((taps * ci4 + 1) & ~1) * STEP_VEC4);
 
   [[unroll]] for (int j = 0; j < PX; j++) {
     int p = min (first + j * local, positions - 1); /* past the end: computed, not stored */
     under[j] = p;
     if (!POINTWISE) {
-      int oy = p / ow;
+      int oy = divide (p, ow);
       top[j] = oy * stride - pad_top;
       left[j] = (p - oy * ow) * stride - pad_left;
     }

@@ -93,13 +93,13 @@ main ()
   [[unroll]] for (int i = 0; i < 16 * TO * TI; i++)
     acc[i] = 0.0;
   for (int n = run * batch; n < min ((run + 1) * batch, entries); n++) {
-    int oy = (first + lane) / ow, ox = first + lane - oy * ow;
+    int oy = divide (first + lane, ow), ox = first + lane - oy * ow;
     for (int i = first + lane; i < end; i += PER_TURN * lanes) {
       [[unroll]] for (int j = 0; j < PER_TURN; j++) {
         int p = i + j * lanes;
         fetch (j, n, row, column, p, oy, ox, ky, kx, p < end);
         if (NARROW) {
-          oy = (p + lanes) / ow;
+          oy = divide (p + lanes, ow);
           ox = p + lanes - oy * ow;
         } else if (!POINTWISE) {
           ox += lanes;

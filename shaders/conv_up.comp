@@ -67,7 +67,7 @@ main ()
 
   [[unroll]] for (int j = 0; j < PX; j++) {
     int p = min (begin + j * local, positions - 1); /* past the end: computed, not stored */
-    oy[j] = p / width;
+    oy[j] = divide (p, width);
     ox[j] = p - oy[j] * width + shift_x;
     oy[j] += shift_y;
   }

@@ -40,7 +40,7 @@ main ()
 {
   int b = int (gl_WorkGroupID.x), n = int (gl_WorkGroupID.z);
   int i = int (gl_WorkGroupID.y * gl_WorkGroupSize.x + gl_LocalInvocationIndex);
-  int ox = i % ow, oy = i / ow * ROWS;
+  int strip = divide (i, ow), ox = i - strip * ow, oy = strip * ROWS;
 
   if (SHUFFLE) {
     [[unroll]] for (int q = 0; q < WEIGHTS; q += int (SUBGROUP)) {

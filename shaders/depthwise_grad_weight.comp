@@ -43,7 +43,7 @@ main ()
   [[unroll]] for (int t = 0; t < KERNEL * KERNEL; t++)
     acc[t] = vec4 (0.0);
   for (int n = run * batch; n < min ((run + 1) * batch, entries); n++) {
-    int oy = (first + lane) / ow, ox = first + lane - oy * ow;
+    int oy = divide (first + lane, ow), ox = first + lane - oy * ow;
     for (int p = first + lane; p < end; p += lanes) {
       vec4 dy = g (at (pg, n, block, p));
       [[unroll]] for (int t = 0; t < KERNEL * KERNEL; t++) {
@@ -52,7 +52,7 @@ main ()
         acc[t] += inside ? dy * x (at (px, n, block, iy * iw + ix)) : vec4 (0.0);
       }
       if (NARROW) {
-        oy = (p + lanes) / ow;
+        oy = divide (p + lanes, ow);
         ox = p + lanes - oy * ow;
       } else {
         ox += lanes;

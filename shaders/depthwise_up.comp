@@ -30,7 +30,7 @@ main ()
   int p = int (gl_GlobalInvocationID.x);
   if (p >= positions)
     return;
-  int iy = p / iw, ix = p - iy * iw;
+  int iy = divide (p, iw), ix = p - iy * iw;
   vec4 sum = vec4 (0.0);
   [[unroll]] for (int ky = 0; ky < KERNEL; ky++)
     [[unroll]] for (int kx = 0; kx < KERNEL; kx++) {

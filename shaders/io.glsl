@@ -31,6 +31,15 @@ layout (constant_id = 3) const bool SHUFFLE = false; /* exchange operands inside
 
 #define IS_HALF(B) ((HALF & (1u << B)) != 0)
 
+/* a / b of numbers that are not negative, a below 2^28. Processors have no division of integers for a whole vector, and
+ * divide lane by lane; one of floats is off by one at most. */
+int
+divide (int a, int b)
+{
+  int q = int ((float (a) + 0.5) / float (b)), r = a - q * b;
+  return q + int (r >= b) - int (r < 0);
+}
+
 struct Place {
   int first, block, batch;
 };

@@ -29,7 +29,7 @@ main ()
   int p = int (gl_GlobalInvocationID.x);
   if (p >= positions)
     return;
-  int oy = p / ow, ox = p - oy * ow;
+  int oy = divide (p, ow), ox = p - oy * ow;
   /* a scalar choice: Mesa 22.3 folds a choice of vectors by a specialization constant to its first component */
   vec4 v = vec4 (MAXIMUM ? -3.402823466e38 : 0.0);
   [[unroll]] for (int ky = 0; ky < KERNEL; ky++)

@@ -54,7 +54,7 @@ main ()
   int p = int (gl_GlobalInvocationID.x);
   if (p >= iw * ih)
     return;
-  int iy = p / iw, ix = p - iy * iw;
+  int iy = divide (p, iw), ix = p - iy * iw;
   int last_y = (iy + pad_top) / STRIDE, last_x = (ix + pad_left) / STRIDE;
   vec4 v = vec4 (0.0), sum = vec4 (0.0);
   if (MAXIMUM)

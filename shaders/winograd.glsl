@@ -11,7 +11,7 @@
  *            0     a2b2   0     -a2-b2   0  1
  *
  * With a = 1, b = 2 they are the paper's. Here a2 = 1/2 and b2 = 2, whose powers are nearer to each other: half the error
- * (docs/performance.md), and a2b2 = 1. The filters' side (G g G^T) is engine/ops/conv2d-winograd.c's.
+ * (docs/precision.md), and a2b2 = 1. The filters' side (G g G^T) is engine/ops/conv2d-winograd.c's.
  *
  * A tile is 4x4 outputs; its inputs are 6x6, each tile's two to the right and below also the next one's.
  */

@@ -28,7 +28,7 @@ main ()
   int tile = int (gl_GlobalInvocationID.x);
   if (tile >= tiles)
     return;
-  int row = tile / across;
+  int row = divide (tile, across);
   int top = 4 * row - pad_top, left = 4 * (tile - row * across) - pad_left;
   vec4 d[6][6]; /* [column][row] */
   [[unroll]] for (int j = 0; j < 6; j++) {

@@ -36,7 +36,7 @@ main ()
   int tile = int (gl_GlobalInvocationID.x);
   if (tile >= tiles)
     return;
-  int row = tile / across;
+  int row = divide (tile, across);
   int oy = 4 * row, ox = 4 * (tile - row * across);
   int from = (n * 36 * co4 + block) * tiles + tile;
   vec4 d[6][6]; /* [column][row] */

@@ -65,12 +65,18 @@ check_parts (DeimRun *run, const DeimTensor *out, const gfloat *whole)
   }
 }
 
-/* Whether a convolution is computed by @variant. */
+static gboolean
+is_on (DeimDecision decision)
+{
+  return deim_gpu_get_policy (gpu)->on[decision];
+}
+
+/* Whether a convolution is computed by a variant whose name begins so. */
 static gboolean
 got_variant (const DeimExecutor *executor, const gchar *variant)
 {
   for (guint i = 0; i < executor->list->choices->len; i++)
-    if (g_str_equal (g_array_index (executor->list->choices, DeimChoice, i).variant, variant))
+    if (g_str_has_prefix (g_array_index (executor->list->choices, DeimChoice, i).variant, variant))
       return TRUE;
   return FALSE;
 }
@@ -110,6 +116,8 @@ run_case (const OpCase *test, DeimPrecision precision, const gchar *variant)
   g_assert_no_error (error);
   if (variant && !got_variant (executor, variant))
     return FALSE;
+  if (g_str_equal (test->name, "conv2d/winograd") && precision == DEIM_PRECISION_AUTO && !variant)
+    g_assert_cmpint (got_variant (executor, "winograd-"), ==, is_on (DEIM_DECISION_WINOGRAD));
 
   g_autoptr (DeimReferenceRun) expected = NULL;
   deim_reference_run (graph, (DeimFeed *) feeds->data, feeds->len, NULL, &expected, &error);
@@ -163,8 +171,10 @@ test_variant (gconstpointer variant)
         n += run_case (&op_cases[i], DEIM_PRECISION_FP16, variant);
         n += run_case (&op_cases[i], DEIM_PRECISION_AUTO, variant);
       }
-  gboolean cpu = deim_gpu_get_policy (gpu)->on[DEIM_DECISION_CPU];
-  if (cpu ? g_str_has_prefix (variant, "rows-") : g_str_has_prefix (variant, "tile-"))
+  gboolean cpu = is_on (DEIM_DECISION_CPU);
+  if (cpu && g_str_has_prefix (variant, "winograd-"))
+    g_assert_cmpint (n > 0, ==, is_on (DEIM_DECISION_WINOGRAD));
+  else if (cpu ? g_str_has_prefix (variant, "rows-") : g_str_has_prefix (variant, "tile-"))
     g_assert_cmpuint (n, >, 0);
   else if (n == 0)
     g_test_skip ("the device has no use for it");

@@ -171,7 +171,8 @@ DeimCommands *deim_commands_new (DeimGpu *gpu, guint max_dispatches, guint times
 void deim_commands_free (DeimCommands *commands); /* waits until it is no longer pending */
 gboolean deim_commands_begin (DeimCommands *commands, GError **error);
 /* Without that barrier: for commands that touch nothing that an earlier submit may still write, and write nothing that
- * it may still use. They can run beside it. */
+ * it may still use. They can run beside what comes after the last barrier of an earlier submit; a second queue, which
+ * would let them run beside all of it, is not used. */
 gboolean deim_commands_begin_apart (DeimCommands *commands, GError **error);
 gboolean deim_commands_dispatch (DeimCommands *commands, const DeimPipeline *pipeline, const DeimPipelineKey *key,
                                  const DeimSlot *slots, gconstpointer push, const guint32 groups[3], GError **error);

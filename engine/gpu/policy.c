@@ -16,10 +16,11 @@
 #define VENDOR_INTEL    0x8086
 #define VENDOR_QUALCOMM 0x5143
 
-/* Least limits that every kernel of shaders/ stays within (Raspberry Pi 5 has 256 invocations and 16 KiB). */
-#define MIN_INVOCATIONS 64
-#define MIN_SHARED      16384
-#define MIN_PUSH        128
+/* Least limits that the kernels of shaders/ stay within (Raspberry Pi 5 has 256 invocations and 16 KiB). */
+#define MIN_INVOCATIONS     128
+#define MIN_SHARED          16384
+#define MIN_SHARED_MATRICES 27136 /* conv_coopmat.comp, at its most */
+#define MIN_PUSH            128
 
 static const gchar *const decision_names[DEIM_N_DECISIONS] = {
   [DEIM_DECISION_CPU] = "cpu",         [DEIM_DECISION_TEXEL] = "texel",       [DEIM_DECISION_SHUFFLE] = "shuffle",
@@ -192,6 +193,10 @@ decide_coopmat (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const g
     *reason = "the driver lacks VK_KHR_cooperative_matrix, fp16, the memory model or full subgroups";
     return FALSE;
   }
+  if (p->max_shared_bytes < MIN_SHARED_MATRICES) {
+    *reason = "the kernel of matrices needs 27136 bytes of shared memory";
+    return FALSE;
+  }
   if (!p->subgroup_size_control && p->min_subgroup_size != p->max_subgroup_size) {
     *reason = "matrices are spread over a subgroup, whose size cannot be fixed here";
     return FALSE;
@@ -261,7 +266,6 @@ decide_ahead (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gch
   return FALSE;
 }
 
-/* docs/performance.md has the figures. */
 static gboolean
 decide_batch (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gchar **reason)
 {

@@ -13,11 +13,15 @@
 #define IN   6  /* inputs */
 #define SETS 36 /* IN * IN */
 
-/* Fewer channels leave so little to multiply that the passes over memory cost more than they save; fewer tiles fill
- * only a part of what conv.comp computes at a time, which pays for many channels alone (docs/performance.md). */
-#define MIN_BLOCKS      16
-#define MIN_TILES       64
-#define BLOCKS_OF_A_FEW 64
+/* Fewer channels leave so little to multiply that the passes over memory cost more than they save, the more the larger
+ * the map and where products are slower (PARKED); fewer tiles fill only a part of what conv.comp computes at a time,
+ * which pays for many channels alone (docs/performance.md). */
+#define MIN_BLOCKS        16
+#define MIN_BLOCKS_PARKED 12
+#define MIN_BLOCKS_SMALL  8
+#define MIN_TILES         64
+#define MAX_TILES_SMALL   128
+#define BLOCKS_OF_A_FEW   64
 /* Of one of the two buffers: what is larger than caches can hold goes through memory twice. */
 #define MAX_BYTES (64u << 20)
 
@@ -41,12 +45,21 @@ deim_conv2d_allows_winograd (const DeimConvWork *work, const DeimDispatchList *l
          count_bytes (work->y, MAX (in, out)) <= MAX_BYTES;
 }
 
+static gint
+least_blocks (gint tiles, const DeimDispatchList *list)
+{
+  if (tiles < MIN_TILES)
+    return BLOCKS_OF_A_FEW;
+  if (!list->device.park)
+    return MIN_BLOCKS;
+  return tiles <= MAX_TILES_SMALL ? MIN_BLOCKS_SMALL : MIN_BLOCKS_PARKED;
+}
+
 gboolean
 deim_conv2d_suits_winograd (const DeimConvWork *work, const DeimDispatchList *list)
 {
   gint in = deim_dispatch_layout (list, work->x)->blocks, out = deim_dispatch_layout (list, work->y)->blocks;
-  gint least = count_tiles (work->y) < MIN_TILES ? BLOCKS_OF_A_FEW : MIN_BLOCKS;
-  return deim_conv2d_allows_winograd (work, list) && MIN (in, out) >= least;
+  return deim_conv2d_allows_winograd (work, list) && MIN (in, out) >= least_blocks (count_tiles (work->y), list);
 }
 
 /* G of winograd.glsl: for each of the points p, the values of 1, p and p^2, over the product of its distances to the

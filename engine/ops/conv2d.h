@@ -54,7 +54,7 @@ guint32 deim_conv2d_residual (const DeimEpilogue *epilogue);
 void deim_conv2d_push_epilogue (DeimDispatch *d, const DeimEpilogue *epilogue);
 void deim_conv2d_push_addend (DeimDispatch *d, const DeimDispatchList *list, const DeimConvWork *work);
 
-/* Blocks of output channels in a panel for the output @y that waste least, at most 4. */
+/* Blocks of output channels in a panel for the output @y: 1, 2 or 4, of which the last may waste some. */
 gint deim_conv2d_panel_blocks (const DeimDispatchList *list, const DeimTensor *y);
 
 void deim_conv2d_dispatch_depthwise (const DeimConvWork *work, DeimDispatchList *list);
