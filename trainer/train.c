@@ -242,8 +242,7 @@ finish_epoch (DeimTrainRun *t, GError **error)
 
 /*
  * At the recipe's place, after the heavy augmentation, the best weights so far are gone on with; these are the first
- * process's to read.
- * All processes begin an epoch with its weights, should their devices round differently.
+ * process's to read. All processes begin an epoch with its weights, should their devices round differently.
  */
 static gboolean
 begin_epoch (DeimTrainRun *t, GError **error)
