@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* dataset-preview.c - `deim dataset preview`: a sheet of pictures as training sees them, with their boxes. */
 #include "dataset.h"
-#include "engine/models/arch.h"
 #include "overlay/draw.h"
 #include "trainer/dataset.h"
 #include "trainer/loader.h"
@@ -137,18 +136,16 @@ static gboolean
 find_recipe (const Options *options, guint width, guint height, DeimRecipe *ret_recipe)
 {
   const gchar *name = options->recipe ? options->recipe : "deimv2_n";
-  DeimArch usual;
-  if (!deim_arch_find_preset (name, &usual))
-    return FALSE;
   DeimRecipe recipe = deim_recipe_find (name);
-  const DeimRecipeChanges changes = {
+  DeimRecipeChanges changes = {
     .epochs = (guint) options->epochs,
     .light = options->light,
     .mosaic = options->mosaic,
     .mixup = options->mixup,
     .lr_end = -1,
-    .scale = (gdouble) MIN (width, height) / MIN (usual.input_width, usual.input_height),
   };
+  if (!deim_recipe_find_scale (name, height, width, &changes.scale))
+    return FALSE;
   *ret_recipe = deim_recipe_adapt (&recipe, &changes);
   return TRUE;
 }

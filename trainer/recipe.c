@@ -7,6 +7,7 @@
  */
 #include "recipe.h"
 
+#include "engine/models/arch.h"
 #include <math.h>
 
 /* clang-format off */
@@ -59,6 +60,16 @@ deim_recipe_scale (const DeimRecipe *recipe, guint epochs)
     *ranges[i] = (guint) round ((gdouble) *ranges[i] * epochs / recipe->epochs);
   scaled.epochs = epochs;
   return scaled;
+}
+
+gboolean
+deim_recipe_find_scale (const gchar *arch, guint height, guint width, gdouble *ret_scale)
+{
+  DeimArch usual;
+  if (!deim_arch_find_preset (arch, &usual))
+    return FALSE;
+  *ret_scale = (gdouble) MIN (height, width) / MIN (usual.input_height, usual.input_width);
+  return TRUE;
 }
 
 DeimRecipe

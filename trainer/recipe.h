@@ -29,8 +29,11 @@ typedef struct {
   guint epochs;                  /* 0: the recipe's */
   gboolean light;                /* flips, and what of mosaic and mixup is asked for here */
   gdouble mosaic, mixup, lr_end; /* below 0: the recipe's */
-  gdouble scale;                 /* of the input, against the architecture's usual one */
+  gdouble scale;                 /* of the input, see deim_recipe_find_scale() */
 } DeimRecipeChanges;
+
+/* How much larger or smaller an input is than the usual one of the architecture; FALSE if none is called @arch. */
+gboolean deim_recipe_find_scale (const gchar *arch, guint height, guint width, gdouble *ret_scale);
 
 /*
  * The recipe that a training follows. The input keeps one size, since the graph is made for it; the smallest size of

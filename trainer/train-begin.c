@@ -109,15 +109,6 @@ make_trainee (DeimTrainRun *t, GError **error)
   return t->trainee != NULL;
 }
 
-/* How much larger or smaller the input is than the architecture's usual one. */
-static gdouble
-get_scale (const DeimArch *arch)
-{
-  DeimArch usual = *arch;
-  deim_arch_find_preset (arch->name, &usual);
-  return (gdouble) MIN (arch->input_height, arch->input_width) / MIN (usual.input_height, usual.input_width);
-}
-
 /* Objects that the recipe takes for too small to be learned, and evaluation does not. */
 static void
 tell_small (const DeimTrainRun *t)
@@ -140,9 +131,9 @@ choose_recipe (DeimTrainRun *t)
   const DeimTrainOptions *options = t->options;
   const DeimArch *arch = deim_trainee_get_arch (t->trainee);
   DeimRecipe recipe = deim_recipe_find (arch->name);
-  const DeimRecipeChanges changes = { options->epochs, options->light,  options->mosaic,
-                                      options->mixup,  options->lr_end, get_scale (arch) };
+  DeimRecipeChanges changes = { options->epochs, options->light, options->mosaic, options->mixup, options->lr_end, 1 };
 
+  deim_recipe_find_scale (arch->name, (guint) arch->input_height, (guint) arch->input_width, &changes.scale);
   if (recipe.augment.multi_scale)
     deim_train_say (t, "the recipe of %s changes the input size from batch to batch; here it stays %d x %d", arch->name,
                     arch->input_height, arch->input_width);
