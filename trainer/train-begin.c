@@ -121,7 +121,7 @@ tell_small (const DeimTrainRun *t)
         t,
         "%u of %u objects are narrower or lower than %.3g pixels at an input of %d x %d, and are not learned, "
         "as the recipe of %s has it; take a larger --input, or --light, which learns them",
-        n, t->training->coco->objects->len, least, arch->input_height, arch->input_width, arch->name);
+        n, deim_dataset_n_objects (t->training), least, arch->input_height, arch->input_width, arch->name);
 }
 
 /* The recipe for this network and these epochs, with what the options change. */
