@@ -189,7 +189,7 @@ record_dispatches (DeimRun *self, const Piece *piece, guint entries, GError **er
       g_array_append_val (mine, access);
     }
     if (wait) {
-      deim_commands_barrier (self->commands, FALSE);
+      deim_commands_barrier_shaders (self->commands);
       g_array_set_size (accesses, 0);
     }
     g_array_append_vals (accesses, mine->data, mine->len);

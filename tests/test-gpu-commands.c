@@ -215,7 +215,8 @@ test_timestamps (void)
       g_assert_cmpfloat (ms[1], >, 0);
       g_assert_cmpfloat (ms[2], >, ms[1]);
       g_assert_cmpfloat (ms[2], <, wall * 1.05 + 0.1);
-      g_assert_cmpfloat (ms[2] - ms[1], >, wall * 0.2); /* the slow part is most of it */
+      if (deim_gpu_get_policy (gpu)->on[DEIM_DECISION_CPU])
+        g_assert_cmpfloat (ms[2] - ms[1], >, wall * 0.2); /* the slow part is most of it; a GPU needs longer to begin */
     }
     g_assert_false (deim_commands_get_timestamps (commands, ms, 4)); /* mark 3 is not recorded */
   }

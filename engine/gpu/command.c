@@ -379,23 +379,35 @@ deim_commands_fill (DeimCommands *commands, VkBuffer target, gsize offset, gsize
   commands->gpu->vk.CmdFillBuffer (commands->buffer, target, offset, size, word);
 }
 
+static void
+put_barrier (DeimCommands *commands, VkPipelineStageFlags before, VkAccessFlags written, VkPipelineStageFlags after,
+             VkAccessFlags used)
+{
+  VkMemoryBarrier barrier = {
+    .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+    .srcAccessMask = written,
+    .dstAccessMask = used,
+  };
+  g_return_if_fail (commands->state == STATE_RECORDING);
+  commands->gpu->vk.CmdPipelineBarrier (commands->buffer, before, after, 0, 1, &barrier, 0, NULL, 0, NULL);
+}
+
 void
 deim_commands_barrier (DeimCommands *commands, gboolean host)
 {
-  g_return_if_fail (commands->state == STATE_RECORDING);
-  VkMemoryBarrier barrier = {
-    .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-    .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-    .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_READ_BIT |
-                     VK_ACCESS_TRANSFER_WRITE_BIT,
-  };
-  VkPipelineStageFlags before = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
-  VkPipelineStageFlags after = before;
-  if (host) {
-    barrier.dstAccessMask |= VK_ACCESS_HOST_READ_BIT;
-    after |= VK_PIPELINE_STAGE_HOST_BIT;
-  }
-  commands->gpu->vk.CmdPipelineBarrier (commands->buffer, before, after, 0, 1, &barrier, 0, NULL, 0, NULL);
+  const VkPipelineStageFlags stages = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+  const VkAccessFlags writes = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
+  const VkAccessFlags reads = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_TRANSFER_READ_BIT;
+  put_barrier (commands, stages, writes, stages | (host ? VK_PIPELINE_STAGE_HOST_BIT : 0),
+               reads | writes | (host ? VK_ACCESS_HOST_READ_BIT : 0));
+}
+
+void
+deim_commands_barrier_shaders (DeimCommands *commands)
+{
+  const VkAccessFlags writes = VK_ACCESS_SHADER_WRITE_BIT;
+  put_barrier (commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, writes, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+               writes | VK_ACCESS_SHADER_READ_BIT);
 }
 
 /* @taken: from outside to this device, else the other way round. Nothing is written here that others should see. */

@@ -181,6 +181,8 @@ void deim_commands_copy (DeimCommands *commands, VkBuffer source, gsize source_o
 void deim_commands_fill (DeimCommands *commands, VkBuffer target, gsize offset, gsize size, guint32 word);
 /* Everything before (shaders, copies) is finished and visible before anything after starts. @host: also to the host. */
 void deim_commands_barrier (DeimCommands *commands, gboolean host);
+/* The same between shaders alone, without copies before it or after it: what stands between most dispatches. */
+void deim_commands_barrier_shaders (DeimCommands *commands);
 /* An imported buffer belongs to somebody else: recorded around the dispatches that read it. */
 void deim_commands_take (DeimCommands *commands, VkBuffer imported);
 void deim_commands_give_back (DeimCommands *commands, VkBuffer imported);
