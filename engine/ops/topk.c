@@ -86,23 +86,22 @@ deim_dispatch_candidates (DeimDispatchList *list, DeimTensor *scores, gint k, gb
   gint keys = flat ? -1 : append_keys (list, scores, 4 * keys4);
   gint candidates = deim_dispatch_add_scratch (list, (gsize) n * k * 8);
 
-  DeimDispatch *d = deim_dispatch_append (list, "topk_select");
+  gboolean solo = list->device.cpu && list->device.subgroup;
+  DeimDispatch *d = deim_dispatch_append (list, solo ? "topk_select" : "topk_histogram");
   if (flat)
     deim_dispatch_bind (d, DEIM_BIND_READ_RAW, scores); /* it is not looked at */
   else
     deim_dispatch_bind_scratch (d, DEIM_BIND_READ_RAW, keys);
   deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, candidates);
   deim_dispatch_bind (d, DEIM_BIND_READ, scores);
-  deim_dispatch_spec (d, (guint32) list->device.cpu);
   deim_dispatch_spec (d, (guint32) flat);
-  deim_dispatch_spec (d, list->device.subgroup);
   deim_dispatch_push_int (d, keys4);
   deim_dispatch_push_int (d, k);
   deim_dispatch_push_place (d, list, scores);
   deim_dispatch_push_int (d, scores->shape.c);
   deim_dispatch_push_int (d, blocks);
-  if (!list->device.cpu)
-    d->local_size = MAX (MIN (256, list->device.max_local), list->device.subgroup_size);
+  if (!solo)
+    d->local_size = MAX (MIN (1024, list->device.max_local), list->device.subgroup_size);
   d->groups[2] = (guint) n;
   return candidates;
 }
