@@ -3,17 +3,20 @@
 /*
  * conv_coopmat: conv_tile.comp with cooperative matrices, for operands stored as fp16. Sums are fp32.
  *
- *   x [n][ci4][ih*iw] f16vec4      w panels [co / (4*CO4)][ CO4 f16vec4 of bias | steps x 4 (input lane) x CO4 f16vec4 ]
+ *   x, s [n][ci4][ih*iw] f16vec4   w panels [co / (4*CO4)][ CO4 f16vec4 of bias | steps x 4 (input lane) x CO4 f16vec4 ]
  *   r, y [n][co4][oh*ow] vec4 in either precision, or with SLICES > 1 y partial sums [n][SLICES][co4][oh*ow] vec4
  *
- * A workgroup is two by two subgroups and owns a panel, 4*CO4 output channels, at TILE positions. Per turn:
+ * A workgroup is ROWS by COLUMNS subgroups and owns a panel, 4*CO4 output channels, at TILE positions. Per turn:
  *
  *                                x  STEPS*4 x TILE, columns of input channels [position][channel]
- *   w  4*CO4 x STEPS*4           y  4*CO4 x TILE: each subgroup a quarter, OWN_M x OWN_N matrices of M x N
+ *   w  4*CO4 x STEPS*4           y  4*CO4 x TILE: each subgroup an equal part, OWN_M x OWN_N matrices of M x N
  *   rows [channel][output]
  *
- * M x N x K is the shape that the device multiplies. The quarter leaves through shared memory, a column of matrices at a
- * time, since only there is it known which invocation holds which number.
+ * M x N x K is the shape that the device multiplies. What the next turn needs is fetched before this one is multiplied.
+ * An invocation fetches one position of every STRIDE-th step, and goes from one to the next by counting.
+ *
+ * y leaves through shared memory, a column of matrices at a time, since only there is it known which invocation holds
+ * which number.
  *
  * Debian 12's glslang cannot compile this; shaders/spirv/ has what a newer one made of it, and
  * shaders/spirv/compile.sh makes it anew.
@@ -32,13 +35,12 @@ layout (constant_id = 5) const int TILE = 64;
 layout (constant_id = 6) const bool POINTWISE = false; /* 1x1, stride 1, no padding: positions map to themselves */
 layout (constant_id = 7) const int ACT = ACT_NONE;
 layout (constant_id = 8) const int SLICES = 1;
-layout (constant_id = 9) const int M = 16;
-layout (constant_id = 10) const int N = 16;
-layout (constant_id = 11) const int K = 16;
-
-#define STEPS 8 /* blocks of input channels a turn */
-#define DEPTH (4 * STEPS)
-const int OWN_M = 2 * CO4 / M, OWN_N = TILE / 2 / N;
+layout (constant_id = 9) const bool ADDEND = false; /* the blocks of y before `adding` are made of x + s */
+layout (constant_id = 10) const int M = 16;
+layout (constant_id = 11) const int N = 16;
+layout (constant_id = 12) const int K = 16;
+layout (constant_id = 13) const int ROWS = 2;
+layout (constant_id = 14) const int STEPS = 16; /* blocks of input channels a turn */
 
 layout (std430, set = 0, binding = 0) readonly buffer Input
 {
@@ -50,6 +52,10 @@ layout (std430, set = 0, binding = 1) readonly buffer Weights
 };
 READ (2, r)
 WRITE (3, y)
+layout (std430, set = 0, binding = 4) readonly buffer Addend
+{
+  f16vec4 s[];
+};
 
 layout (push_constant) uniform Push {
   Place px, py, pr;
@@ -58,53 +64,120 @@ layout (push_constant) uniform Push {
   int residual;
   float lo, hi, scale, shift;
   int slice_steps;
+  Place ps;
+  int adding;
 };
 
+const int LOCAL = int (gl_WorkGroupSize.x); /* a multiple of TILE */
+const int STRIDE = LOCAL / TILE;            /* divides STEPS */
+
+/* The next step: its number, the block of the tap at ky, kx; and the corner of the position's window. */
+int step_at, block_at, ky, kx, iy0, ix0;
+
+void
+begin (int step, int p)
+{
+  int oy = POINTWISE ? 0 : p / ow, tap = POINTWISE ? 0 : step / ci4;
+  iy0 = oy * stride - pad_top;
+  ix0 = POINTWISE ? p : (p - oy * ow) * stride - pad_left;
+  step_at = step;
+  block_at = step - tap * ci4;
+  ky = POINTWISE ? 0 : tap / kernel;
+  kx = tap - ky * kernel;
+}
+
+void
+advance ()
+{
+  step_at += STRIDE;
+  block_at += STRIDE;
+  if (POINTWISE)
+    return;
+  while (block_at >= ci4) {
+    block_at -= ci4;
+    if (++kx == kernel) {
+      kx = 0;
+      ky++;
+    }
+  }
+}
+
+/* The position of the input that the step reads; -1 where that is outside of the map. */
+int
+walk_position ()
+{
+  int iy = iy0 + ky, ix = ix0 + kx;
+  if (POINTWISE)
+    return ix0;
+  return iy >= 0 && iy < ih && ix >= 0 && ix < iw ? iy * iw + ix : -1;
+}
+
+const int COLUMNS = LOCAL / int (SUBGROUP) / ROWS;
+const int OWN_M = 4 * CO4 / ROWS / M, OWN_N = TILE / COLUMNS / N;
+const int DEPTH = 4 * STEPS;
+const int X_LOADS = STEPS / STRIDE, W_LOADS = (DEPTH * CO4 + LOCAL - 1) / LOCAL;
+
 /* Rows are longer than they are full, so that those of a matrix do not begin in the same bank. */
-#define X_ROW (STEPS + 2)
-#define W_ROW (CO4 + 2)
-#define Y_ROW (CO4 + 1)
+const int X_ROW = STEPS + 2, W_ROW = CO4 + 2, Y_ROW = CO4 + 1;
 shared f16vec4 xs[TILE * X_ROW];
 shared f16vec4 ws[DEPTH * W_ROW];
-shared vec4 ys[2 * N * Y_ROW];
+shared vec4 ys[COLUMNS * N * Y_ROW];
 
-/* The operand of @step at output position @p; zero outside of the map and past the ends. */
-f16vec4
-fetch (int n, int step, int end, int p)
+/* What an invocation brings for a turn. */
+f16vec4 xv[X_LOADS], wv[W_LOADS];
+
+/* Nothing here is done under a condition, so that all loads of a turn are under way together. */
+void
+fetch (int n, int turn, int end, bool there, bool adds, int weights)
 {
-  if (step >= end || p >= positions)
-    return f16vec4 (0.0);
-  if (POINTWISE)
-    return x[at (px, n, step, p)];
-  int tap = step / ci4, ky = tap / kernel, oy = p / ow;
-  int iy = oy * stride - pad_top + ky, ix = (p - oy * ow) * stride - pad_left + tap - ky * kernel;
-  bool inside = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
-  return inside ? x[at (px, n, step - tap * ci4, iy * iw + ix)] : f16vec4 (0.0);
+  [[unroll]] for (int j = 0; j < X_LOADS; j++) {
+    int i = walk_position ();
+    bool inside = there && step_at < end && i >= 0;
+    f16vec4 v = x[inside ? at (px, n, block_at, i) : 0];
+    if (ADDEND)
+      v += adds ? s[inside ? at (ps, n, block_at, i) : 0] : f16vec4 (0.0);
+    xv[j] = inside ? v : f16vec4 (0.0);
+    advance ();
+  }
+  int me = int (gl_LocalInvocationIndex);
+  [[unroll]] for (int j = 0; j < W_LOADS; j++) {
+    int i = me + j * LOCAL;
+    bool inside = turn + i / (4 * CO4) < end;
+    f16vec4 v = w[inside ? weights + turn * 4 * CO4 + i : 0];
+    wv[j] = inside ? v : f16vec4 (0.0);
+  }
 }
 
 void
 main ()
 {
-  int me = int (gl_LocalInvocationIndex), local = int (gl_WorkGroupSize.x);
-  int row = int (gl_SubgroupID) / 2, column = int (gl_SubgroupID) % 2; /* this subgroup's quarter */
+  int me = int (gl_LocalInvocationIndex);
+  int row = int (gl_SubgroupID) / COLUMNS, column = int (gl_SubgroupID) % COLUMNS; /* this subgroup's part */
   int panel = int (gl_WorkGroupID.x), base = int (gl_WorkGroupID.y) * TILE;
   int n = int (gl_WorkGroupID.z) / SLICES, slice = int (gl_WorkGroupID.z) % SLICES;
   int steps = kernel * kernel * ci4;
   int first = slice * slice_steps, end = min (first + slice_steps, steps);
   int bias = panel * (CO4 + ((steps + 1) & ~1) * 4 * CO4), weights = bias + CO4;
+  int position = me % TILE, own_step = me / TILE;
+  bool there = base + position < positions, adds = panel * CO4 < adding;
 
   coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator> acc[OWN_M * OWN_N];
   [[unroll]] for (int i = 0; i < OWN_M * OWN_N; i++)
     acc[i] = coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator> (0.0);
 
-  for (int step = first; step < end; step += STEPS) {
-    /* Neighbours read neighbouring positions of one block. */
-    for (int i = me; i < STEPS * TILE; i += local)
-      xs[i % TILE * X_ROW + i / TILE] = fetch (n, step + i / TILE, end, base + i % TILE);
-    for (int i = me; i < DEPTH * CO4; i += local)
-      ws[i / CO4 * W_ROW + i % CO4] =
-          step + i / (4 * CO4) < end ? w[weights + step * 4 * CO4 + i] : f16vec4 (0.0);
+  begin (first + own_step, base + position);
+  fetch (n, first, end, there, adds, weights);
+  for (int turn = first; turn < end; turn += STEPS) {
+    [[unroll]] for (int j = 0; j < X_LOADS; j++)
+      xs[position * X_ROW + own_step + j * STRIDE] = xv[j];
+    [[unroll]] for (int j = 0; j < W_LOADS; j++) {
+      int i = me + j * LOCAL;
+      if (i < DEPTH * CO4)
+        ws[i / CO4 * W_ROW + i % CO4] = wv[j];
+    }
     barrier ();
+    if (turn + STEPS < end)
+      fetch (n, turn + STEPS, end, there, adds, weights);
     [[unroll]] for (int k = 0; k < DEPTH; k += K) {
       coopmat<float16_t, gl_ScopeSubgroup, K, N, gl_MatrixUseB> xm[OWN_N];
       [[unroll]] for (int j = 0; j < OWN_N; j++)
@@ -116,7 +189,7 @@ main ()
           acc[i * OWN_N + j] = coopMatMulAdd (wm, xm[j], acc[i * OWN_N + j]);
       }
     }
-    barrier (); /* before the next steps take their place */
+    barrier (); /* before the next turn takes its place */
   }
 
   [[unroll]] for (int j = 0; j < OWN_N; j++) {
@@ -124,14 +197,14 @@ main ()
       coopMatStore (acc[i * OWN_N + j], ys, column * N * Y_ROW + (row * OWN_M + i) * M / 4, Y_ROW,
                     gl_CooperativeMatrixLayoutColumnMajor);
     barrier ();
-    for (int i = me; i < 2 * N * CO4; i += local) {
-      int at_row = i % (2 * N), c = i / (2 * N), b = panel * CO4 + c;
+    for (int i = me; i < COLUMNS * N * CO4; i += LOCAL) {
+      int at_row = i % (COLUMNS * N), q = i / (COLUMNS * N), b = panel * CO4 + q;
       int p = base + (at_row / N * OWN_N + j) * N + at_row % N;
       if (b >= co4 || p >= positions)
         continue;
-      vec4 v = ys[at_row * Y_ROW + c];
+      vec4 v = ys[at_row * Y_ROW + q];
       if (slice == 0)
-        v += vec4 (w[bias + c]);
+        v += vec4 (w[bias + q]);
       if (SLICES > 1)
         y (at (py, n * SLICES + slice, b, p), v);
       else

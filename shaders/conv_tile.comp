@@ -17,6 +17,10 @@
  *   STEPS x 4 x CO4 vec4 of w  ------+- CO4 x TILE vec4      channels, side by side, at OWN_PX positions, TILE / OWN_PX
  *                                                            apart, so that neighbours read and write neighbours
  *
+ * What the next turn needs is on its way from memory while this one is multiplied: most layers of a detector are so small
+ * that a core has one workgroup or two, and nothing else to do meanwhile. An invocation fetches one position of every
+ * (invocations / TILE)-th step, which must be a whole number that divides STEPS.
+ *
  * Where maps are small and sums are long, SLICES workgroups share a sum, each a run of `slice_steps` steps;
  * conv_sum.comp adds their parts in order, so that results do not depend on timing.
  */
@@ -29,9 +33,9 @@ layout (constant_id = 5) const int TILE = 64;
 layout (constant_id = 6) const bool POINTWISE = false; /* 1x1, stride 1, no padding: positions map to themselves */
 layout (constant_id = 7) const int ACT = ACT_NONE;
 layout (constant_id = 8) const int SLICES = 1;
-layout (constant_id = 9) const int OWN_CO = 2;
-layout (constant_id = 10) const int OWN_PX = 4;
-layout (constant_id = 11) const bool ADDEND = false;
+layout (constant_id = 9) const bool ADDEND = false;
+layout (constant_id = 10) const int OWN_CO = 2;
+layout (constant_id = 11) const int OWN_PX = 4;
 
 #define STEPS 4
 #define STEP_VEC4 (4 * CO4) /* weights of a step */
@@ -53,30 +57,44 @@ layout (push_constant) uniform Push {
   int adding;
 };
 
+#include "conv_walk.glsl"
+
+const int X_LOADS = STEPS / STRIDE, W_LOADS = (STEPS * STEP_VEC4 + LOCAL - 1) / LOCAL;
+
 shared vec4 xs[STEPS * TILE];
 shared vec4 ws[STEPS * STEP_VEC4];
 
-/* The operand of @step at output position @p; zero outside of the map and past the ends. */
-vec4
-fetch (int n, int step, int end, int p, bool adds)
+/* What an invocation brings for a turn, and which of it is there: bit j of `x_there` for xv[j]. What is not there becomes
+ * zero where it is used, after the turn's products, and not here, where that would wait for the loads. */
+vec4 xv[X_LOADS], sv[ADDEND ? X_LOADS : 1], wv[W_LOADS];
+uint x_there, w_there;
+
+void
+fetch (int n, int turn, int end, bool there, int weights)
 {
-  if (step >= end || p >= positions)
-    return vec4 (0.0);
-  if (POINTWISE) {
-    vec4 v = x (at (px, n, step, p));
-    return ADDEND && adds ? v + s (at (ps, n, step, p)) : v;
+  int me = int (gl_LocalInvocationIndex);
+  x_there = w_there = 0u;
+  [[unroll]] for (int j = 0; j < X_LOADS; j++) {
+    int step = turn + me / TILE + j * STRIDE, block, i = find_operand (step, block);
+    bool inside = there && step < end && i >= 0;
+    xv[j] = x (inside ? at (px, n, block, i) : 0);
+    if (ADDEND)
+      sv[j] = s (inside ? at (ps, n, block, i) : 0);
+    x_there |= uint (inside) << j;
   }
-  int tap = step / ci4, ky = tap / kernel, oy = p / ow;
-  int iy = oy * stride - pad_top + ky, ix = (p - oy * ow) * stride - pad_left + tap - ky * kernel;
-  bool inside = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
-  return inside ? x (at (px, n, step - tap * ci4, iy * iw + ix)) : vec4 (0.0);
+  [[unroll]] for (int j = 0; j < W_LOADS; j++) {
+    int i = me + j * LOCAL;
+    bool inside = turn + i / STEP_VEC4 < end;
+    wv[j] = w (inside ? weights + turn * STEP_VEC4 + i : 0);
+    w_there |= uint (inside) << j;
+  }
 }
 
 void
 main ()
 {
   const int lanes = TILE / OWN_PX; /* invocations side by side along positions */
-  int me = int (gl_LocalInvocationIndex), local = int (gl_WorkGroupSize.x);
+  int me = int (gl_LocalInvocationIndex);
   int co = me / lanes * OWN_CO, px0 = me % lanes;
   int panel = int (gl_WorkGroupID.x), base = int (gl_WorkGroupID.y) * TILE;
   int n = int (gl_WorkGroupID.z) / SLICES, slice = int (gl_WorkGroupID.z) % SLICES;
@@ -92,24 +110,32 @@ main ()
   }
   weights += CO4;
 
-  for (int step = first; step < end; step += STEPS) {
-    for (int i = me; i < STEPS * TILE; i += local)
-      xs[i] = fetch (n, step + i / TILE, end, base + i % TILE, panel * CO4 < adding);
-    for (int i = me; i < STEPS * STEP_VEC4; i += local)
-      ws[i] = step + i / STEP_VEC4 < end ? w (weights + step * STEP_VEC4 + i) : vec4 (0.0);
+  bool there = base + me % TILE < positions, adds = panel * CO4 < adding;
+  begin (base + me % TILE);
+  fetch (n, first, end, there, weights);
+  for (int turn = first; turn < end; turn += STEPS) {
+    [[unroll]] for (int j = 0; j < X_LOADS; j++) {
+      vec4 v = ADDEND && adds ? xv[j] + sv[j] : xv[j];
+      xs[me + j * LOCAL] = (x_there >> j & 1u) != 0u ? v : vec4 (0.0);
+    }
+    [[unroll]] for (int j = 0; j < W_LOADS; j++)
+      if (me + j * LOCAL < STEPS * STEP_VEC4)
+        ws[me + j * LOCAL] = (w_there >> j & 1u) != 0u ? wv[j] : vec4 (0.0);
     barrier ();
+    if (turn + STEPS < end)
+      fetch (n, turn + STEPS, end, there, weights);
     [[unroll]] for (int i = 0; i < STEPS; i++) {
-      vec4 xv[OWN_PX];
+      vec4 own[OWN_PX];
       [[unroll]] for (int j = 0; j < OWN_PX; j++)
-        xv[j] = xs[i * TILE + px0 + j * lanes];
+        own[j] = xs[i * TILE + px0 + j * lanes];
       [[unroll]] for (int l = 0; l < 4; l++)
         [[unroll]] for (int c = 0; c < OWN_CO; c++) {
           vec4 weight = ws[i * STEP_VEC4 + l * CO4 + co + c];
           [[unroll]] for (int j = 0; j < OWN_PX; j++)
-            acc[c * OWN_PX + j] += weight * xv[j][l];
+            acc[c * OWN_PX + j] += weight * own[j][l];
         }
     }
-    barrier (); /* before the next steps take their place */
+    barrier (); /* before the next turn takes its place */
   }
 
   [[unroll]] for (int c = 0; c < OWN_CO; c++)

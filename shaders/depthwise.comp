@@ -64,7 +64,8 @@ main ()
     [[unroll]] for (int row = 0; row < (ROWS - 1) * STRIDE + KERNEL; row++) {
       int iy = oy * STRIDE + row - pad_top;
       bool inside = ix >= 0 && ix < iw && iy >= 0 && iy < ih;
-      vec4 v = inside ? x (at (px, n, b, iy * iw + ix)) : vec4 (0.0);
+      vec4 v = x (at (px, n, b, inside ? iy * iw + ix : 0)); /* never under a condition: all loads go out together */
+      v = inside ? v : vec4 (0.0);
       [[unroll]] for (int k = 0; k < ROWS; k++) {
         int ky = row - k * STRIDE;
         if (ky >= 0 && ky < KERNEL)

@@ -98,6 +98,20 @@ case_conv2d (DeimGraph *graph)
                       pad + extra);
 }
 
+/* As in decoders. */
+static DeimTensor *
+case_kept (DeimGraph *graph)
+{
+  gint k = op_pick (0, 1) ? 1 : 3, ci = op_pick (1, 150), co = op_pick (1, 70);
+  DeimTensor *x = input (graph, "x", op_pick (1, 2), ci, op_pick (1, 19), op_pick (1, 23));
+  gfloat bound = 1.0f / sqrtf ((gfloat) (ci * k * k));
+  x->keep_fp32 = TRUE;
+  DeimTensor *y =
+      deim_conv2d (graph, x, weight (graph, co, ci, k, k, -bound, bound), NULL, 1, 1, k / 2, k / 2, k / 2, k / 2);
+  y->keep_fp32 = TRUE;
+  return y;
+}
+
 /* Of enough channels for Winograd (engine/ops/conv2d-winograd.c), and tiles for those. */
 static DeimTensor *
 case_winograd (DeimGraph *graph)
@@ -470,6 +484,7 @@ case_detections (DeimGraph *graph)
 const OpCase op_cases[] = {
   { "conv2d", case_conv2d },
   { "conv2d/depthwise", case_depthwise },
+  { "conv2d/kept", case_kept, .kept = TRUE },
   { "conv2d/winograd", case_winograd },
   { "conv2d/epilogue", case_epilogue, .fused = TRUE },
   { "conv2d/addend", case_addend, .fused = TRUE },

@@ -9,6 +9,7 @@ typedef struct {
   const gchar *name; /* of the op, with a suffix after '/' for a second case; NULL ends the list */
   DeimTensor *(*append) (DeimGraph *graph); /* returns the output to compare */
   gboolean odd_scores;                      /* its "scores" or "logits" hold NaN and infinities, too */
+  gboolean kept;                            /* operands and result stay fp32: of fp16 only the weights are rounded */
   gboolean fused;                           /* as only the passes of inference make it: it has no gradient */
 } OpCase;
 

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/device.h"
 #include "golden-model.h"
 
 typedef struct {
@@ -312,13 +313,14 @@ test_dispatches (Fixture *f, gconstpointer data)
 {
   static const struct {
     const gchar *set, *arch;
-    guint most;
+    guint cpu, gpu; /* at most */
   } networks[] = {
-    { "deimv2_atto_320x320_1", "deimv2_atto", 127 },
-    { "deim_dfine_n_320x320_1", "deim_dfine_n", 150 },
-    { "deim_dfine_s_384x640_1", "deim_dfine_s", 192 }, /* 24 of them because of Winograd on a CPU */
-    { "deim_r18_320x320_1", "deim_r18", 182 },         /* 44 */
+    { "deimv2_atto_320x320_1", "deimv2_atto", 127, 127 },
+    { "deim_dfine_n_320x320_1", "deim_dfine_n", 150, 150 },
+    { "deim_dfine_s_384x640_1", "deim_dfine_s", 192, 168 }, /* 24 of them because of Winograd on a CPU, */
+    { "deim_r18_320x320_1", "deim_r18", 182, 162 },         /* 44; on a GPU those that add the slices of sums */
   };
+  gboolean cpu = strstr (deim_device_get_name (f->device), "llvmpipe") && !g_getenv ("DEIM_DISABLE");
   for (guint i = 0; i < G_N_ELEMENTS (networks); i++) {
     g_autoptr (GError) error = NULL;
     g_autoptr (DeimModel) model = golden_model_new_of (networks[i].set, networks[i].arch);
@@ -327,7 +329,7 @@ test_dispatches (Fixture *f, gconstpointer data)
     DeimDetectorStats stats;
     deim_detector_get_stats (detector, &stats);
     g_test_message ("%s: %u dispatches", networks[i].arch, stats.dispatches);
-    g_assert_cmpuint (stats.dispatches, <=, networks[i].most);
+    g_assert_cmpuint (stats.dispatches, <=, cpu ? networks[i].cpu : networks[i].gpu);
   }
 }
 

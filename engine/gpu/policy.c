@@ -19,7 +19,7 @@
 /* Least limits that the kernels of shaders/ stay within (Raspberry Pi 5 has 256 invocations and 16 KiB). */
 #define MIN_INVOCATIONS     128
 #define MIN_SHARED          16384
-#define MIN_SHARED_MATRICES 27136 /* conv_coopmat.comp, at its most */
+#define MIN_SHARED_MATRICES 32256 /* conv_coopmat.comp, at its most */
 #define MIN_PUSH            128
 
 static const gchar *const decision_names[DEIM_N_DECISIONS] = {
@@ -194,7 +194,7 @@ decide_coopmat (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const g
     return FALSE;
   }
   if (p->max_shared_bytes < MIN_SHARED_MATRICES) {
-    *reason = "the kernel of matrices needs 27136 bytes of shared memory";
+    *reason = "the kernel of matrices needs 32256 bytes of shared memory";
     return FALSE;
   }
   if (!p->subgroup_size_control && p->min_subgroup_size != p->max_subgroup_size) {
@@ -338,12 +338,12 @@ deim_gpu_policy_decide (DeimGpuPolicy *policy, const DeimGpuProperties *properti
   policy->subgroup_size = pick_subgroup_size (properties);
 }
 
-/* shaders/conv_coopmat.comp gives each of two by two subgroups 16 or 32 channels and 32 positions, and takes 32 input
- * channels a turn. */
+/* shaders/conv_coopmat.comp gives each subgroup 16 or 32 channels and positions, and takes at least 32 input channels a
+ * turn. */
 static gboolean
 fits_kernels (const DeimMatrixShape *shape)
 {
-  return shape->m >= 4 && shape->n && shape->k >= 4 && 16 % shape->m == 0 && 32 % shape->n == 0 && 32 % shape->k == 0;
+  return shape->m >= 4 && shape->n && shape->k >= 4 && 16 % shape->m == 0 && 16 % shape->n == 0 && 32 % shape->k == 0;
 }
 
 void

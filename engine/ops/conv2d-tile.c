@@ -4,17 +4,16 @@
  *
  * Vulkan does not tell how many cores a GPU has. What counts is that enough workgroups run at a time, and that each
  * reads an operand for many multiplications: so tiles are as large as leaves GROUPS_WANTED workgroups
- * (conv2d-variant.c), and where even the smallest does not, long sums are shared.
+ * (conv2d-variant.c), where long sums may be shared by several.
  */
 #include "engine/ops/conv2d.h"
 
 /* About two for each core of a large GPU: 132 in an H100, 46 in an RTX 4070, 20 to 36 in integrated ones. */
 #define GROUPS_WANTED 128
 #define MAX_SLICES    8
-#define MIN_STEPS     32 /* of a slice: 128 multiplications a number, else adding the parts costs more than it saves */
-
-/* Of fewer channels the smallest tile of matrices would be mostly empty. */
-#define LEAST_MATRIX_BLOCKS 5
+/* Of a slice: with fewer, adding the parts, which is one more dispatch, costs about as much as it saves. It is a 3x3 of
+ * 64 channels. */
+#define MIN_STEPS 144
 
 static gint
 count_groups (const DeimConvWork *work, const DeimDispatchList *list, const DeimConvVariant *tile)
@@ -24,10 +23,24 @@ count_groups (const DeimConvWork *work, const DeimDispatchList *list, const Deim
   return deim_conv2d_divide_up (blocks, tile->co4) * deim_conv2d_divide_up (y.h * y.w, tile->positions) * y.n;
 }
 
+static gint
+count_steps (const DeimConvWork *work, const DeimDispatchList *list)
+{
+  return work->kernel * work->kernel * deim_dispatch_layout (list, work->x)->blocks;
+}
+
+/* As many slices as make GROUPS_WANTED workgroups, if sums are that long. */
+static gint
+count_slices (const DeimConvWork *work, const DeimDispatchList *list, const DeimConvVariant *tile)
+{
+  gint wanted = deim_conv2d_divide_up (GROUPS_WANTED, count_groups (work, list, tile));
+  return CLAMP (MIN (wanted, count_steps (work, list) / MIN_STEPS), 1, MAX_SLICES);
+}
+
 gboolean
 deim_conv2d_leaves_idle (const DeimConvWork *work, const DeimDispatchList *list, const DeimConvVariant *tile)
 {
-  return count_groups (work, list, tile) < GROUPS_WANTED;
+  return count_groups (work, list, tile) * count_slices (work, list, tile) < GROUPS_WANTED;
 }
 
 static void
@@ -49,13 +62,50 @@ append_sum (const DeimConvWork *work, DeimDispatchList *list, gint parts, gint s
   deim_dispatch_cover (d, list, positions, blocks, y->shape.n);
 }
 
-/* shaders/conv_coopmat.comp: two by two subgroups, of operands that are fp16 already. */
+/* shaders/conv_coopmat.comp takes operands that are fp16 already. */
 gboolean
 deim_conv2d_suits_matrices (const DeimConvWork *work, const DeimDispatchList *list)
 {
-  return list->device.matrices && deim_dispatch_is_half (list, work->x) && work->addend_rows == 0 &&
-         deim_dispatch_layout (list, work->y)->blocks >= LEAST_MATRIX_BLOCKS &&
-         4 * list->device.subgroup_size <= list->device.max_local;
+  return list->device.matrices && deim_dispatch_is_half (list, work->x) && deim_dispatch_is_half (list, work->addend);
+}
+
+/* Invocations of a workgroup: as many subgroups as the variant has, or more of small ones, for each position to be
+ * fetched by an invocation. */
+static guint
+matrix_invocations (const DeimConvVariant *tile, const DeimDispatchList *list)
+{
+  guint local = (guint) (tile->rows * tile->columns) * list->device.subgroup_size;
+  while (local < (guint) tile->positions)
+    local *= 2;
+  return local;
+}
+
+gboolean
+deim_conv2d_fits_matrices (const DeimConvVariant *tile, const DeimDispatchList *list)
+{
+  guint local = matrix_invocations (tile, list), positions = (guint) tile->positions;
+  return local <= list->device.max_local && local % positions == 0 && (guint) tile->steps % (local / positions) == 0;
+}
+
+static void
+push_matrix_specs (DeimDispatch *d, const DeimConvWork *work, const DeimDispatchList *list, const DeimConvVariant *tile)
+{
+  deim_dispatch_spec (d, work->addend_rows > 0);
+  deim_dispatch_spec (d, list->device.matrix_m);
+  deim_dispatch_spec (d, list->device.matrix_n);
+  deim_dispatch_spec (d, list->device.matrix_k);
+  deim_dispatch_spec (d, (guint32) tile->rows);
+  deim_dispatch_spec (d, (guint32) tile->steps);
+  d->local_size = matrix_invocations (tile, list);
+}
+
+static void
+push_tile_specs (DeimDispatch *d, const DeimConvWork *work, const DeimConvVariant *tile)
+{
+  deim_dispatch_spec (d, work->addend_rows > 0);
+  deim_dispatch_spec (d, (guint32) tile->rows);
+  deim_dispatch_spec (d, (guint32) tile->columns);
+  d->local_size = (guint) (tile->co4 / tile->rows * (tile->positions / tile->columns));
 }
 
 void
@@ -63,10 +113,8 @@ deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list, co
 {
   DeimTensor *x = work->x, *y = work->y, *r = work->residual;
   gint positions = y->shape.h * y->shape.w, blocks = deim_dispatch_layout (list, y)->blocks;
-  gint steps = work->kernel * work->kernel * deim_dispatch_layout (list, x)->blocks;
+  gint steps = count_steps (work, list), slices = count_slices (work, list, tile);
   gboolean matrices = tile->kernel == DEIM_CONV_MATRICES;
-  gint groups = count_groups (work, list, tile);
-  gint slices = CLAMP (MIN (deim_conv2d_divide_up (GROUPS_WANTED, groups), steps / MIN_STEPS), 1, MAX_SLICES);
   gint slice_steps = deim_conv2d_divide_up (steps, slices);
   slices = deim_conv2d_divide_up (steps, slice_steps);
   gsize part_bytes = (gsize) y->shape.n * (gsize) slices * (gsize) blocks * (gsize) positions * 16;
@@ -81,24 +129,16 @@ deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list, co
     deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
   else
     deim_dispatch_bind_scratch (d, DEIM_BIND_WRITE, parts);
-  if (!matrices)
-    deim_dispatch_bind (d, DEIM_BIND_READ, work->addend);
+  deim_dispatch_bind (d, DEIM_BIND_READ, work->addend);
   deim_dispatch_spec (d, (guint32) tile->co4);
   deim_dispatch_spec (d, (guint32) tile->positions);
   deim_dispatch_spec (d, work->pointwise);
   deim_dispatch_spec (d, work->epilogue.act);
   deim_dispatch_spec (d, (guint32) slices);
-  if (matrices) {
-    deim_dispatch_spec (d, list->device.matrix_m);
-    deim_dispatch_spec (d, list->device.matrix_n);
-    deim_dispatch_spec (d, list->device.matrix_k);
-    d->local_size = 4 * list->device.subgroup_size;
-  } else {
-    deim_dispatch_spec (d, (guint32) tile->own_co);
-    deim_dispatch_spec (d, (guint32) tile->own_positions);
-    deim_dispatch_spec (d, work->addend_rows > 0);
-    d->local_size = (guint) (tile->co4 / tile->own_co * (tile->positions / tile->own_positions));
-  }
+  if (matrices)
+    push_matrix_specs (d, work, list, tile);
+  else
+    push_tile_specs (d, work, tile);
   deim_dispatch_push_place (d, list, x);
   if (slices == 1) {
     deim_dispatch_push_place (d, list, y);
@@ -111,8 +151,7 @@ deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list, co
   deim_conv2d_push_geometry (d, list, work);
   deim_conv2d_push_epilogue (d, &work->epilogue);
   deim_dispatch_push_int (d, slice_steps);
-  if (!matrices)
-    deim_conv2d_push_addend (d, list, work);
+  deim_conv2d_push_addend (d, list, work);
   d->groups[0] = (guint) deim_conv2d_divide_up (blocks, tile->co4);
   d->groups[1] = (guint) deim_conv2d_divide_up (positions, tile->positions);
   d->groups[2] = (guint) (y->shape.n * slices);

@@ -6,25 +6,28 @@
 #include "engine/ops/conv2d.h"
 
 static const DeimConvVariant variants[] = {
-  { "rows-8x4", DEIM_CONV_ROWS, 8, 4, 0, 0 },
-  { "rows-4x8", DEIM_CONV_ROWS, 4, 8, 0, 0 },
-  { "rows-4x6", DEIM_CONV_ROWS, 4, 6, 0, 0 },
-  { "rows-4x4", DEIM_CONV_ROWS, 4, 4, 0, 0 },
-  { "rows-2x8", DEIM_CONV_ROWS, 2, 8, 0, 0 },
-  { "rows-2x6", DEIM_CONV_ROWS, 2, 6, 0, 0 },
-  { "rows-1x8", DEIM_CONV_ROWS, 1, 8, 0, 0 },
-  { "rows-1x6", DEIM_CONV_ROWS, 1, 6, 0, 0 },
-  { "winograd-4x8", DEIM_CONV_WINOGRAD, 4, 8, 0, 0 },
-  { "winograd-4x6", DEIM_CONV_WINOGRAD, 4, 6, 0, 0 },
+  { "rows-8x4", DEIM_CONV_ROWS, 8, 4, 0, 0, 0 },
+  { "rows-4x8", DEIM_CONV_ROWS, 4, 8, 0, 0, 0 },
+  { "rows-4x6", DEIM_CONV_ROWS, 4, 6, 0, 0, 0 },
+  { "rows-4x4", DEIM_CONV_ROWS, 4, 4, 0, 0, 0 },
+  { "rows-2x8", DEIM_CONV_ROWS, 2, 8, 0, 0, 0 },
+  { "rows-2x6", DEIM_CONV_ROWS, 2, 6, 0, 0, 0 },
+  { "rows-1x8", DEIM_CONV_ROWS, 1, 8, 0, 0, 0 },
+  { "rows-1x6", DEIM_CONV_ROWS, 1, 6, 0, 0, 0 },
+  { "winograd-4x8", DEIM_CONV_WINOGRAD, 4, 8, 0, 0, 0 },
+  { "winograd-4x6", DEIM_CONV_WINOGRAD, 4, 6, 0, 0, 0 },
   /* Largest first. A tile's shared memory is 256 vec4s per block of channels and 64 bytes a position: 8 KiB at most. */
-  { "tile-16x64", DEIM_CONV_TILES, 16, 64, 2, 4 },
-  { "tile-8x64", DEIM_CONV_TILES, 8, 64, 2, 4 },
-  { "tile-8x32", DEIM_CONV_TILES, 8, 32, 1, 4 },
-  { "tile-4x64", DEIM_CONV_TILES, 4, 64, 1, 4 },
-  { "tile-2x64", DEIM_CONV_TILES, 2, 64, 1, 2 },
-  { "tile-1x64", DEIM_CONV_TILES, 1, 64, 1, 1 },
-  { "matrix-16x64", DEIM_CONV_MATRICES, 16, 64, 0, 0 },
-  { "matrix-8x64", DEIM_CONV_MATRICES, 8, 64, 0, 0 },
+  { "tile-16x64", DEIM_CONV_TILES, 16, 64, 2, 4, 0 },
+  { "tile-8x64", DEIM_CONV_TILES, 8, 64, 2, 4, 0 },
+  { "tile-8x32", DEIM_CONV_TILES, 8, 32, 1, 4, 0 },
+  { "tile-4x64", DEIM_CONV_TILES, 4, 64, 1, 4, 0 },
+  { "tile-2x64", DEIM_CONV_TILES, 2, 64, 1, 2, 0 },
+  { "tile-1x64", DEIM_CONV_TILES, 1, 64, 1, 1, 0 },
+  /* Likewise. A subgroup has 16 or 32 channels and positions, multiples of any M and N (engine/gpu/policy.c). */
+  { "matrix-16x128", DEIM_CONV_MATRICES, 16, 128, 2, 4, 8 },
+  { "matrix-8x64", DEIM_CONV_MATRICES, 8, 64, 2, 2, 16 },
+  { "matrix-8x32", DEIM_CONV_MATRICES, 8, 32, 2, 2, 32 },
+  { "matrix-4x64", DEIM_CONV_MATRICES, 4, 64, 1, 4, 16 },
 };
 
 const gchar *const *
@@ -60,7 +63,7 @@ is_legal (const DeimConvVariant *variant, const DeimConvWork *work, const DeimDi
   case DEIM_CONV_TILES:
     return !list->device.cpu;
   case DEIM_CONV_MATRICES:
-    return !list->device.cpu && deim_conv2d_suits_matrices (work, list);
+    return !list->device.cpu && deim_conv2d_suits_matrices (work, list) && deim_conv2d_fits_matrices (variant, list);
   }
   return FALSE;
 }
@@ -74,16 +77,17 @@ find (DeimConvKernel kernel, gint co4, gint positions)
   g_return_val_if_reached (NULL);
 }
 
-/* The largest tile that neither wastes half of itself on channels that are not there nor leaves the device idle. */
+/* The largest tile that neither wastes half of itself on channels that are not there nor leaves the device idle; NULL
+ * where none is legal. */
 static const DeimConvVariant *
 choose_tile (DeimConvKernel kernel, const DeimConvWork *work, const DeimDispatchList *list)
 {
   const DeimConvVariant *fitting = NULL;
   for (guint i = 0; i < G_N_ELEMENTS (variants); i++) {
     const DeimConvVariant *tile = &variants[i];
-    if (tile->kernel != kernel || wastes_half (tile, deim_dispatch_layout (list, work->y)->blocks))
+    if (tile->kernel != kernel || !is_legal (tile, work, list))
       continue;
-    if (tile->co4 < 4 && fitting)
+    if (tile->co4 < (kernel == DEIM_CONV_MATRICES ? 8 : 4) && fitting)
       break; /* narrow tiles are for convolutions of few channels */
     fitting = tile;
     if (!deim_conv2d_leaves_idle (work, list, tile))
@@ -96,8 +100,10 @@ static const DeimConvVariant *
 choose_by_rule (const DeimConvWork *work, const DeimDispatchList *list)
 {
   gint columns = list->device.park ? 8 : 6; /* docs/performance.md */
-  if (!list->device.cpu)
-    return choose_tile (deim_conv2d_suits_matrices (work, list) ? DEIM_CONV_MATRICES : DEIM_CONV_TILES, work, list);
+  if (!list->device.cpu) {
+    const DeimConvVariant *matrices = choose_tile (DEIM_CONV_MATRICES, work, list);
+    return matrices ? matrices : choose_tile (DEIM_CONV_TILES, work, list);
+  }
   if (deim_conv2d_suits_winograd (work, list))
     return find (DEIM_CONV_WINOGRAD, 4, columns);
   return find (DEIM_CONV_ROWS, deim_conv2d_panel_blocks (list, work->y), columns);

@@ -71,9 +71,10 @@ typedef enum {
 typedef struct {
   const gchar *name; /* "rows-4x8" */
   DeimConvKernel kernel;
-  gint co4;                   /* blocks of output channels: a panel's */
-  gint positions;             /* of an invocation (rows, Winograd) or of a workgroup */
-  gint own_co, own_positions; /* tiles: blocks and positions of an invocation */
+  gint co4;           /* blocks of output channels: a panel's */
+  gint positions;     /* of an invocation (rows, Winograd) or of a workgroup */
+  gint rows, columns; /* tiles: blocks and positions of an invocation; matrices: subgroups side by side */
+  gint steps;         /* matrices: how many a turn */
 } DeimConvVariant;
 
 /* The NULL-terminated names of all of them, whether a device has a use for them or not: for tests. */
@@ -84,9 +85,11 @@ void deim_conv2d_dispatch_dense (const DeimConvWork *work, DeimDispatchList *lis
 void deim_conv2d_dispatch_rows (const DeimConvWork *work, DeimDispatchList *list, const DeimConvVariant *variant);
 void deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list, const DeimConvVariant *variant);
 void deim_conv2d_dispatch_winograd (const DeimConvWork *work, DeimDispatchList *list, const DeimConvVariant *variant);
-/* Whether tiles @co4 x @positions leave a GPU idle. */
+/* Whether @tile leaves a GPU idle, however a sum may be shared. */
 gboolean deim_conv2d_leaves_idle (const DeimConvWork *work, const DeimDispatchList *list, const DeimConvVariant *tile);
+/* Whether cooperative matrices can compute it at all, and whether the device's subgroups can make up such a tile. */
 gboolean deim_conv2d_suits_matrices (const DeimConvWork *work, const DeimDispatchList *list);
+gboolean deim_conv2d_fits_matrices (const DeimConvVariant *tile, const DeimDispatchList *list);
 /* Whether Winograd can be done at all, and whether it should pay. */
 gboolean deim_conv2d_allows_winograd (const DeimConvWork *work, const DeimDispatchList *list);
 gboolean deim_conv2d_suits_winograd (const DeimConvWork *work, const DeimDispatchList *list);
