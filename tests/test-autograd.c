@@ -108,7 +108,7 @@ check_row (Table *table, const gchar *name, const gfloat *values, gsize n)
   table->close += off <= limit;
   limit += JUMP * typical_length (table, row, n);
   if (!(off <= limit))
-    g_error (
+    g_test_fail_printf (
         "%s: %s is off by %.3g, allowed %.3g; its length is %.6g and should be %.6g, PyTorch's float32 is off by %.2g",
         table->name, name, off, limit, sqrt (square), table->norm[row], table->noise[row]);
   table->checked++;
