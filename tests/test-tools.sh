@@ -109,6 +109,11 @@ else
   expect "preview into no folder" 1 "missing/sheet.png cannot be written" \
     "$deim" dataset preview "$dir/shapes" --output "$dir/missing/sheet.png" --rows 1 --size 64x64
 
+  for wrong in "--epochs 0" "--mosaic nan" "--mixup -0.3"; do
+    # shellcheck disable=SC2086
+    expect "preview $wrong" 2 "must be" "$deim" dataset preview "$dir/shapes" --output "$dir/sheet.png" $wrong
+  done
+
   expect "train without a model" 2 "model PRESET|CHECKPOINT missing" "$deim" train --data "$dir/shapes" --output "$dir/run"
   for wrong in "--epochs 0" "--lr 0" "--mosaic -0.3" "--mixup nan" "--lr-end 2"; do
     # shellcheck disable=SC2086

@@ -138,7 +138,7 @@ find_recipe (const Options *options, guint width, guint height, DeimRecipe *ret_
   const gchar *name = options->recipe ? options->recipe : "deimv2_n";
   DeimRecipe recipe = deim_recipe_find (name);
   DeimRecipeChanges changes = {
-    .epochs = (guint) options->epochs,
+    .epochs = options->epochs == DEIM_NOT_GIVEN ? 0 : (guint) options->epochs,
     .light = options->light,
     .mosaic = options->mosaic,
     .mixup = options->mixup,
@@ -153,7 +153,13 @@ find_recipe (const Options *options, guint width, guint height, DeimRecipe *ret_
 static int
 run (gchar **argv)
 {
-  g_auto (Options) options = { .epoch = -1, .batches = 4, .mosaic = -1, .mixup = -1 };
+  g_auto (Options) options = {
+    .epoch = DEIM_NOT_GIVEN,
+    .epochs = DEIM_NOT_GIVEN,
+    .batches = 4,
+    .mosaic = DEIM_NOT_GIVEN,
+    .mixup = DEIM_NOT_GIVEN,
+  };
   DeimRecipe recipe;
   const GOptionEntry entries[] = {
     { "output", 'o', 0, G_OPTION_ARG_FILENAME, &options.output, "The picture to write, .png", "FILE" },
@@ -186,7 +192,8 @@ run (gchar **argv)
     return deim_tool_misuse ("\"%s\" is no size; give HxW, such as 320x320", options.size);
   if (width > 1280 || height > 1280)
     return deim_tool_misuse ("--size must be at most 1280x1280");
-  if (options.epochs < 0 || options.mosaic > 1 || options.mixup > 1)
+  if ((options.epochs != DEIM_NOT_GIVEN && options.epochs < 1) || !deim_tool_is_share (options.mosaic) ||
+      !deim_tool_is_share (options.mixup))
     return deim_tool_misuse ("--epochs must be 1 or more, --mosaic and --mixup 0 to 1");
   if (!find_recipe (&options, width, height, &recipe))
     return deim_tool_misuse ("there is no architecture \"%s\"; \"deim info --list\" names them", options.recipe);

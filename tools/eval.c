@@ -23,6 +23,7 @@ typedef struct {
   gdouble threshold;
   GArray *found; /* of DeimCocoDetection */
   guint done;    /* pictures */
+  gboolean fp32; /* was asked for */
 } Job;
 
 static void
@@ -102,7 +103,7 @@ take_result (gpointer item, GArray *detections, gpointer user_data, GError **err
   g_autoptr (GError) cause = NULL;
   if (!deim_validation_add (job->coco, GPOINTER_TO_UINT (item), detections, job->categories, job->threshold, job->found,
                             &cause)) {
-    g_set_error (error, cause->domain, cause->code, "%s; try --precision fp32", cause->message);
+    g_set_error (error, cause->domain, cause->code, "%s%s", cause->message, job->fp32 ? "" : "; try --precision fp32");
     return FALSE;
   }
   job->done++;
@@ -135,13 +136,14 @@ feed_picture (Job *job, DeimFeed *feed, guint index, const gchar *path, GError *
 
 /* All pictures of the annotations through the model; a GArray of DeimCocoDetection. */
 static GArray *
-detect_all (const DeimCoco *coco, const gchar *folder, gdouble threshold, DeimDetector *detector, GError **error)
+detect_all (const DeimCoco *coco, const gchar *folder, gdouble threshold, gboolean fp32, DeimDetector *detector,
+            GError **error)
 {
   g_autofree guint *categories = map_classes (coco, deim_detector_get_model (detector), error);
   if (!categories)
     return NULL;
   g_autoptr (GArray) found = g_array_new (FALSE, FALSE, sizeof (DeimCocoDetection));
-  Job job = { .coco = coco, .categories = categories, .threshold = threshold, .found = found };
+  Job job = { .coco = coco, .categories = categories, .threshold = threshold, .found = found, .fp32 = fp32 };
   g_autoptr (DeimFeed) feed = deim_feed_new (detector, take_result, &job, NULL);
   gboolean said = FALSE;
 
@@ -165,7 +167,8 @@ evaluate_model (const EvalOptions *options, const DeimToolOptions *shared, const
 
   if (deim_media_init (error))
     detector = deim_tool_open_detector (path, shared, &(DeimDetectorOptions){ 0 }, error);
-  return detector ? detect_all (coco, options->images, options->threshold, detector, error) : NULL;
+  gboolean fp32 = shared->precision == DEIM_PRECISION_FP32;
+  return detector ? detect_all (coco, options->images, options->threshold, fp32, detector, error) : NULL;
 }
 
 static GArray *

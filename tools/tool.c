@@ -183,6 +183,12 @@ on_signal (int number)
   signal (number, SIG_DFL); /* a second one ends the process at once */
 }
 
+gboolean
+deim_tool_is_share (gdouble value)
+{
+  return value == DEIM_NOT_GIVEN || (value >= 0 && value <= 1);
+}
+
 void
 deim_tool_catch_interrupt (void)
 {

@@ -47,6 +47,11 @@ int deim_tool_misuse (const gchar *format, ...) G_GNUC_PRINTF (1, 2);
 /* Likewise, for something that goes on all the same. */
 void deim_tool_warn (const gchar *format, ...) G_GNUC_PRINTF (1, 2);
 
+/* What an option of a number is before it is given, where no number that may be given says so. */
+#define DEIM_NOT_GIVEN (-1)
+/* Whether @value is 0 to 1, or DEIM_NOT_GIVEN; NaN is neither. */
+gboolean deim_tool_is_share (gdouble value);
+
 /* From now on the first SIGINT or SIGTERM only asks: who works looks at it now and then, and ends where nothing is
  * lost. The second ends the process at once. */
 void deim_tool_catch_interrupt (void);

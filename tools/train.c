@@ -13,7 +13,6 @@
 
 #define DEFAULT_BATCH     8
 #define DEFAULT_DENOISING 100
-#define NOT_GIVEN         (-1) /* of a number that the recipe has otherwise */
 
 typedef struct {
   gchar *data, *model, *backbone, *output, *size, *loss, *device;
@@ -135,12 +134,6 @@ print_profile (const Teller *teller)
 
 /* -------------------------------------------------------------------- running */
 
-static gboolean
-is_share (gdouble value)
-{
-  return value == NOT_GIVEN || (value >= 0 && value <= 1);
-}
-
 static int
 check_usage (const Options *options, gchar **arguments)
 {
@@ -150,7 +143,7 @@ check_usage (const Options *options, gchar **arguments)
     return deim_tool_misuse ("%s missing", !options->data    ? "--data DIR"
                                            : !options->model ? "--model PRESET|CHECKPOINT"
                                                              : "--output DIR");
-  if (options->epochs != NOT_GIVEN && (options->epochs < 1 || options->epochs > 100000))
+  if (options->epochs != DEIM_NOT_GIVEN && (options->epochs < 1 || options->epochs > 100000))
     return deim_tool_misuse ("--epochs must be 1 to 100000");
   if (options->batch < 1 || options->batch > 1024)
     return deim_tool_misuse ("--batch must be 1 to 1024");
@@ -160,9 +153,10 @@ check_usage (const Options *options, gchar **arguments)
     return deim_tool_misuse ("--evaluate must be 1 or more");
   if (options->threads < 1 || options->threads > 64)
     return deim_tool_misuse ("--threads must be 1 to 64");
-  if (options->lr != NOT_GIVEN && !(options->lr > 0 && options->lr <= 1))
+  if (options->lr != DEIM_NOT_GIVEN && !(options->lr > 0 && options->lr <= 1))
     return deim_tool_misuse ("--lr must be above 0 and at most 1");
-  if (!is_share (options->lr_end) || !is_share (options->mosaic) || !is_share (options->mixup))
+  if (!deim_tool_is_share (options->lr_end) || !deim_tool_is_share (options->mosaic) ||
+      !deim_tool_is_share (options->mixup))
     return deim_tool_misuse ("--lr-end, --mosaic and --mixup must be 0 to 1");
   if (options->loss && !g_str_equal (options->loss, "mal") && !g_str_equal (options->loss, "vfl"))
     return deim_tool_misuse ("unknown loss \"%s\"; use mal or vfl", options->loss);
@@ -202,11 +196,11 @@ train_together (const Options *options, guint height, guint width, DeimRanks *ra
     .backbone = options->backbone,
     .output = options->output,
     .resume = options->resume,
-    .epochs = options->epochs == NOT_GIVEN ? 0 : (guint) options->epochs,
+    .epochs = options->epochs == DEIM_NOT_GIVEN ? 0 : (guint) options->epochs,
     .batch = (guint) options->batch,
     .height = height,
     .width = width,
-    .lr = options->lr == NOT_GIVEN ? 0 : options->lr,
+    .lr = options->lr == DEIM_NOT_GIVEN ? 0 : options->lr,
     .lr_end = options->lr_end,
     .denoising = (guint) options->denoising,
     .vfl = g_strcmp0 (options->loss, "vfl") == 0,
@@ -269,11 +263,11 @@ run (gchar **argv)
                                .denoising = DEFAULT_DENOISING,
                                .evaluate = 1,
                                .threads = 1,
-                               .epochs = NOT_GIVEN,
-                               .lr = NOT_GIVEN,
-                               .lr_end = NOT_GIVEN,
-                               .mosaic = NOT_GIVEN,
-                               .mixup = NOT_GIVEN };
+                               .epochs = DEIM_NOT_GIVEN,
+                               .lr = DEIM_NOT_GIVEN,
+                               .lr_end = DEIM_NOT_GIVEN,
+                               .mosaic = DEIM_NOT_GIVEN,
+                               .mixup = DEIM_NOT_GIVEN };
   const GOptionEntry entries[] = {
     { "data", 0, 0, G_OPTION_ARG_FILENAME, &options.data, "Annotated pictures (\"deim dataset --help\")", "DIR" },
     { "model", 0, 0, G_OPTION_ARG_FILENAME, &options.model,
