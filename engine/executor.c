@@ -28,13 +28,14 @@ static gboolean
 make_dispatches (DeimExecutor *self, const DeimTuning *tuning, GError **error)
 {
   const DeimGpuPolicy *policy = deim_gpu_get_policy (self->gpu);
+  const DeimGpuProperties *properties = deim_gpu_get_properties (self->gpu);
   DeimOpDevice device = { .subgroup_size = policy->subgroup_size,
                           .cpu = policy->on[DEIM_DECISION_CPU],
                           .shuffle = policy->on[DEIM_DECISION_SHUFFLE],
                           .park = policy->on[DEIM_DECISION_PARK],
                           .winograd = self->winograd,
                           .subgroup = policy->on[DEIM_DECISION_SUBGROUP],
-                          .max_local = deim_gpu_get_properties (self->gpu)->max_workgroup_invocations,
+                          .max_local = MIN (properties->max_workgroup_invocations, properties->max_workgroup_size_x),
                           .half = self->half,
                           .matrices = policy->on[DEIM_DECISION_COOPMAT],
                           .matrix_m = policy->matrix.m,

@@ -6,8 +6,8 @@
  *   q, y [n][heads*HD4][tq] vec4    k, v [n][heads*HD4][tk] vec4    HD4 = blocks of a head, padded to whole vec4s
  *   g [tk] vec4, its first lane: with GROUPS a query sees the keys of group 0 and of its own
  *
- * LANES invocations share a query of one head, each with every LANES-th key, CHUNK at a time, a running maximum and sums
- * of its own; these meet in shared memory, in the order of the invocations.
+ * LANES invocations share a query of one head, each with every LANES-th key, CHUNK at a time, and with a running
+ * maximum and sums of its own; these meet in shared memory, in the order of the invocations.
  */
 #extension GL_GOOGLE_include_directive : require
 #include "io.glsl"

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #version 450
 /*
- * conv_coopmat: conv_tile.comp with cooperative matrices, for operands stored as fp16. Sums are fp32.
+ * conv_coopmat: conv_tile.comp with cooperative matrices, for operands stored as fp16. Sums are fp32, but for x + s.
  *
- *   x, s [n][ci4][ih*iw] f16vec4   w panels [co / (4*CO4)][ CO4 f16vec4 of bias | steps x 4 (input lane) x CO4 f16vec4 ]
+ *   x, s [n][ci4][ih*iw] f16vec4
+ *   w panels [co / (4*CO4)][ CO4 f16vec4 of bias | steps x 4 (input lane) x CO4 f16vec4 ]
  *   r, y [n][co4][oh*ow] vec4 in either precision, or with SLICES > 1 y partial sums [n][SLICES][co4][oh*ow] vec4
  *
  * A workgroup is ROWS by COLUMNS subgroups and owns a panel, 4*CO4 output channels, at TILE positions. Per turn:
@@ -126,7 +127,7 @@ shared vec4 ys[COLUMNS * N * Y_ROW];
 /* What an invocation brings for a turn. */
 f16vec4 xv[X_LOADS], wv[W_LOADS];
 
-/* Nothing here is done under a condition, so that all loads of a turn are under way together. */
+/* Of what is not there the first number is loaded, so that loads are not done under a condition, but for those of s. */
 void
 fetch (int n, int turn, int end, bool there, bool adds, int weights)
 {

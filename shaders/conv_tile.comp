@@ -17,9 +17,9 @@
  *   STEPS x 4 x CO4 vec4 of w  ------+- CO4 x TILE vec4      channels, side by side, at OWN_PX positions, TILE / OWN_PX
  *                                                            apart, so that neighbours read and write neighbours
  *
- * What the next turn needs is on its way from memory while this one is multiplied: most layers of a detector are so small
- * that a core has one workgroup or two, and nothing else to do meanwhile. An invocation fetches one position of every
- * (invocations / TILE)-th step, which must be a whole number that divides STEPS.
+ * What the next turn needs is on its way from memory while this one is multiplied: most layers of a detector are so
+ * small that a core has one workgroup or two, and nothing else to do meanwhile. An invocation fetches one position of
+ * every (invocations / TILE)-th step, which must be a whole number that divides STEPS.
  *
  * Where maps are small and sums are long, SLICES workgroups share a sum, each a run of `slice_steps` steps;
  * conv_sum.comp adds their parts in order, so that results do not depend on timing.
@@ -59,13 +59,13 @@ layout (push_constant) uniform Push {
 
 #include "conv_walk.glsl"
 
-const int X_LOADS = STEPS / STRIDE, W_LOADS = (STEPS * STEP_VEC4 + LOCAL - 1) / LOCAL;
+const int X_LOADS = STEPS / STEP_STRIDE, W_LOADS = (STEPS * STEP_VEC4 + LOCAL - 1) / LOCAL;
 
 shared vec4 xs[STEPS * TILE];
 shared vec4 ws[STEPS * STEP_VEC4];
 
-/* What an invocation brings for a turn, and which of it is there: bit j of `x_there` for xv[j]. What is not there becomes
- * zero where it is used, after the turn's products, and not here, where that would wait for the loads. */
+/* What an invocation brings for a turn, and which of it is there: bit j of `x_there` for xv[j]. What is not there
+ * becomes zero where it is used, after the turn's products, and not here, where that would wait for the loads. */
 vec4 xv[X_LOADS], sv[ADDEND ? X_LOADS : 1], wv[W_LOADS];
 uint x_there, w_there;
 
@@ -75,11 +75,11 @@ fetch (int n, int turn, int end, bool there, int weights)
   int me = int (gl_LocalInvocationIndex);
   x_there = w_there = 0u;
   [[unroll]] for (int j = 0; j < X_LOADS; j++) {
-    int step = turn + me / TILE + j * STRIDE, block, i = find_operand (step, block);
+    int step = turn + me / TILE + j * STEP_STRIDE, block, i = find_operand (step, block);
     bool inside = there && step < end && i >= 0;
-    xv[j] = x (inside ? at (px, n, block, i) : 0);
+    xv[j] = x (inside ? at (px, n, block, i) : px.first);
     if (ADDEND)
-      sv[j] = s (inside ? at (ps, n, block, i) : 0);
+      sv[j] = s (inside ? at (ps, n, block, i) : ps.first);
     x_there |= uint (inside) << j;
   }
   [[unroll]] for (int j = 0; j < W_LOADS; j++) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * conv_walk.glsl - which operands an invocation of a tiled convolution fetches (conv_tile.comp): one position of every
- * STRIDE-th step. Without a branch and without a division of integers, so that the loads of a turn leave one after the
- * other and nothing waits for the first before the last is under way. For kernels with the constants TILE and POINTWISE
- * and the push constants iw .. pad_left.
+ * STEP_STRIDE-th step. Without a branch and without a division of integers, so that the loads of a turn leave one after
+ * the other and nothing waits for the first before the last is under way. For kernels with the constants TILE and
+ * POINTWISE and the push constants iw .. pad_left.
  */
 const int LOCAL = int (gl_WorkGroupSize.x); /* a multiple of TILE */
-const int STRIDE = LOCAL / TILE;
+const int STEP_STRIDE = LOCAL / TILE;
 
 int window_y, window_x; /* of the input, where the position's first tap is */
 float per_block, per_tap;
@@ -22,7 +22,8 @@ begin (int p)
 }
 
 /* What step @step reads: block @block of the input at the position that is returned; -1 where that is outside of the
- * map. The products are off by 1e-5 at most, and half of a 1 / ci4 or 1 / kernel from any whole number. */
+ * map. The products are off by some 4e-7 of themselves, and half of 1 / ci4 or 1 / kernel from any whole number: right
+ * for sums of up to a million steps. (conv_coopmat.comp counts instead: it is kept as it was when a GPU ran it.) */
 int
 find_operand (int step, out int block)
 {

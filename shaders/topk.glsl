@@ -2,8 +2,8 @@
 /*
  * topk.glsl - scores as unsigned keys that order as the scores do. Three kernels make a top-k:
  *
- *   topk_keys    scores -> keys [n][padded count], in index order, the padding 0; of all classes together topk_select
- *                makes the keys itself (topk_load.glsl)
+ *   topk_keys    scores -> keys [n][padded count], in index order, the padding 0; of all classes together the next
+ *                kernel makes the keys itself (topk_load.glsl)
  *   topk_select  the k largest keys, lower index first among equals: candidates [n][k] of (key, index), in index order;
  *                on a GPU topk_histogram
  *   topk_sort    candidates -> indices [n][k], descending; detections.comp does that itself

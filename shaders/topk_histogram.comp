@@ -5,8 +5,8 @@
  *
  *   keys [n][count4] uvec4    candidates [n][k] uvec2 as two words: key, index
  *
- * With FLAT each score x [n][blocks][tokens] vec4 (classes in the lanes) has a key, made where it is read, and the index
- * token * classes + class; there are tokens * blocks = count4 vec4s, in the order of their indices.
+ * With FLAT each score x [n][blocks][tokens] vec4 (classes in the lanes) has a key, made where it is read, and the
+ * index token * classes + class; there are tokens * blocks = count4 vec4s, in the order of their indices.
  *
  * Four passes over the keys fix the k-th largest key eight bits at a time: a histogram of the next eight of those keys
  * that begin with what is known. Then every invocation takes a run of keys of its own, counts those above that key and
@@ -45,7 +45,7 @@ count (uvec4 key, int shift, uint prefix)
 {
   [[unroll]] for (int l = 0; l < 4; l++)
     if (shift == 24 || key[l] >> (shift + 8) == prefix >> (shift + 8))
-      atomicAdd (bins[key[l] >> shift & 255u], 1u, gl_ScopeWorkgroup, gl_StorageSemanticsShared, gl_SemanticsRelaxed);
+      atomicAdd (bins[key[l] >> shift & 255u], 1u, gl_ScopeWorkgroup, gl_StorageSemanticsNone, gl_SemanticsRelaxed);
 }
 
 void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * topk_load.glsl - the keys that a top-k selects from (topk.glsl), for kernels with the constant FLAT, a READ_RAW called
- * keys, a READ called x and the push constants count4, px, classes and blocks.
+ * topk_load.glsl - the keys that a top-k selects from (topk.glsl), for kernels with the constant FLAT, a READ_RAW
+ * called keys, a READ called x and the push constants count4, px, classes and blocks.
  */
 
 /* The @i-th four keys, 0 where there is none. */

@@ -6,8 +6,8 @@
  *
  *   keys [n][count4] uvec4    candidates [n][k] uvec2 as two words: key, index
  *
- * With FLAT each score x [n][blocks][tokens] vec4 (classes in the lanes) has a key, made where it is read, and the index
- * token * classes + class; there are tokens * blocks = count4 vec4s, in the order of their indices.
+ * With FLAT each score x [n][blocks][tokens] vec4 (classes in the lanes) has a key, made where it is read, and the
+ * index token * classes + class; there are tokens * blocks = count4 vec4s, in the order of their indices.
  *
  * Eight passes over the keys fix the k-th largest key four bits at a time, a ninth writes all keys above it and as many
  * equal ones as still fit, lowest index first. Nothing is shared; four keys a load keep the loop count of all passes

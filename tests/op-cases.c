@@ -377,7 +377,7 @@ case_attention (DeimGraph *graph)
 {
   static const gint widths[] = { 4, 6, 8, 12, 14, 16, 32 };
   gint heads = op_pick (1, 8), d = heads * widths[op_pick (0, 6)], n = op_pick (1, 2), tq = op_pick (1, 50),
-       tk = op_pick (1, 70);
+       tk = op_pick (1, op_pick (0, 1) ? 70 : 300);
   DeimTensor *q = input (graph, "q", n, 5, 1, tq), *k = input (graph, "k", n, 5, 1, tk);
   DeimTensor *wide[3];
   for (gint i = 0; i < 3; i++)
@@ -390,7 +390,8 @@ case_attention (DeimGraph *graph)
 static DeimTensor *
 case_attention_groups (DeimGraph *graph)
 {
-  gint heads = op_pick (1, 8), d = heads * 4 * op_pick (1, 4), n = op_pick (1, 2), t = op_pick (1, 70);
+  gint heads = op_pick (1, 8), d = heads * 4 * op_pick (1, 4), n = op_pick (1, 2);
+  gint t = op_pick (1, op_pick (0, 1) ? 70 : 200);
   DeimTensor *x = input (graph, "x", n, d, 1, t), *groups = constant (graph, 1, 1, 1, t, 0, 3);
   for (gint i = 0; i < t; i++)
     groups->data[i] = floorf (groups->data[i]);

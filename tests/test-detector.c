@@ -320,7 +320,7 @@ test_dispatches (Fixture *f, gconstpointer data)
     { "deim_dfine_s_384x640_1", "deim_dfine_s", 192, 168 }, /* 24 of them because of Winograd on a CPU, */
     { "deim_r18_320x320_1", "deim_r18", 182, 162 },         /* 44; on a GPU those that add the slices of sums */
   };
-  gboolean cpu = strstr (deim_device_get_name (f->device), "llvmpipe") && !g_getenv ("DEIM_DISABLE");
+  gboolean cpu = deim_gpu_get_policy (deim_device_get_gpu (f->device))->on[DEIM_DECISION_CPU];
   for (guint i = 0; i < G_N_ELEMENTS (networks); i++) {
     g_autoptr (GError) error = NULL;
     g_autoptr (DeimModel) model = golden_model_new_of (networks[i].set, networks[i].arch);

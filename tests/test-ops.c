@@ -174,7 +174,9 @@ test_variant (gconstpointer variant)
   gboolean cpu = is_on (DEIM_DECISION_CPU);
   if (cpu && g_str_has_prefix (variant, "winograd-"))
     g_assert_cmpint (n > 0, ==, is_on (DEIM_DECISION_WINOGRAD));
-  else if (cpu ? g_str_has_prefix (variant, "rows-") : g_str_has_prefix (variant, "tile-"))
+  else if (cpu ? g_str_has_prefix (variant, "rows-")
+               : g_str_has_prefix (variant, "tile-") ||
+                     (is_on (DEIM_DECISION_COOPMAT) && g_str_has_prefix (variant, "matrix-")))
     g_assert_cmpuint (n, >, 0);
   else if (n == 0)
     g_test_skip ("the device has no use for it");

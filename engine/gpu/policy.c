@@ -19,7 +19,7 @@
 /* Least limits that the kernels of shaders/ stay within (Raspberry Pi 5 has 256 invocations and 16 KiB). */
 #define MIN_INVOCATIONS     128
 #define MIN_SHARED          16384
-#define MIN_SHARED_MATRICES 32256 /* conv_coopmat.comp, at its most */
+#define MIN_SHARED_MATRICES 32256 /* DEIM_MATRIX_SHARED_BYTES of engine/ops/dispatch.h */
 #define MIN_PUSH            128
 
 static const gchar *const decision_names[DEIM_N_DECISIONS] = {
@@ -378,7 +378,7 @@ deim_gpu_policy_usable (const DeimGpuProperties *p, const gchar **ret_reason)
   else if (p->max_push_bytes < MIN_PUSH)
     reason = "it has less than 128 bytes of push constants";
   else if (p->max_workgroup_invocations < MIN_INVOCATIONS || p->max_workgroup_size_x < MIN_INVOCATIONS)
-    reason = "its workgroups are smaller than 64 invocations";
+    reason = "its workgroups are smaller than 128 invocations";
   else if (p->max_shared_bytes < MIN_SHARED)
     reason = "it has less than 16 KiB of shared memory";
   else if (!p->subgroup_shuffle || !p->subgroup_ballot || !p->subgroup_arithmetic)

@@ -121,7 +121,7 @@ attention_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error
   deim_dispatch_push_int (d, k->shape.w);
   deim_dispatch_push_float (d, (gfloat) (1.0 / sqrt (width)));
   if (split) {
-    d->local_size = MAX (MIN (256, list->device.max_local), list->device.subgroup_size);
+    d->local_size = MAX (MIN (256, list->device.max_local), list->device.subgroup_size) / SPLIT_LANES * SPLIT_LANES;
     d->groups[0] = ((guint) q->shape.w * SPLIT_LANES + d->local_size - 1) / d->local_size;
     d->groups[1] = (guint) heads;
     d->groups[2] = (guint) y->shape.n;

@@ -83,8 +83,12 @@ matrix_invocations (const DeimConvVariant *tile, const DeimDispatchList *list)
 gboolean
 deim_conv2d_fits_matrices (const DeimConvVariant *tile, const DeimDispatchList *list)
 {
-  guint local = matrix_invocations (tile, list), positions = (guint) tile->positions;
-  return local <= list->device.max_local && local % positions == 0 && (guint) tile->steps % (local / positions) == 0;
+  guint local = matrix_invocations (tile, list), positions = (guint) tile->positions, steps = (guint) tile->steps;
+  guint columns = local / list->device.subgroup_size / (guint) tile->rows;
+  guint shared = 8 * (positions * (steps + 2) + 4 * steps * (guint) (tile->co4 + 2)) +
+                 16 * columns * list->device.matrix_n * (guint) (tile->co4 + 1); /* xs, ws, ys */
+  return local <= list->device.max_local && local % positions == 0 && steps % (local / positions) == 0 &&
+         positions % (columns * list->device.matrix_n) == 0 && shared <= DEIM_MATRIX_SHARED_BYTES;
 }
 
 static void

@@ -16,14 +16,14 @@ static const DeimConvVariant variants[] = {
   { "rows-1x6", DEIM_CONV_ROWS, 1, 6, 0, 0, 0 },
   { "winograd-4x8", DEIM_CONV_WINOGRAD, 4, 8, 0, 0, 0 },
   { "winograd-4x6", DEIM_CONV_WINOGRAD, 4, 6, 0, 0, 0 },
-  /* Largest first. A tile's shared memory is 256 vec4s per block of channels and 64 bytes a position: 8 KiB at most. */
+  /* Largest first. A tile's shared memory is 256 bytes per block of channels and 64 a position: 8 KiB at most. */
   { "tile-16x64", DEIM_CONV_TILES, 16, 64, 2, 4, 0 },
   { "tile-8x64", DEIM_CONV_TILES, 8, 64, 2, 4, 0 },
   { "tile-8x32", DEIM_CONV_TILES, 8, 32, 1, 4, 0 },
   { "tile-4x64", DEIM_CONV_TILES, 4, 64, 1, 4, 0 },
   { "tile-2x64", DEIM_CONV_TILES, 2, 64, 1, 2, 0 },
   { "tile-1x64", DEIM_CONV_TILES, 1, 64, 1, 1, 0 },
-  /* Likewise. A subgroup has 16 or 32 channels and positions, multiples of any M and N (engine/gpu/policy.c). */
+  /* Likewise. A subgroup of 32 has 16 or 32 channels and positions, multiples of any M and N (engine/gpu/policy.c). */
   { "matrix-16x128", DEIM_CONV_MATRICES, 16, 128, 2, 4, 8 },
   { "matrix-8x64", DEIM_CONV_MATRICES, 8, 64, 2, 2, 16 },
   { "matrix-8x32", DEIM_CONV_MATRICES, 8, 32, 2, 2, 32 },

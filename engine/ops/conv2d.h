@@ -73,7 +73,7 @@ typedef struct {
   DeimConvKernel kernel;
   gint co4;           /* blocks of output channels: a panel's */
   gint positions;     /* of an invocation (rows, Winograd) or of a workgroup */
-  gint rows, columns; /* tiles: blocks and positions of an invocation; matrices: subgroups side by side */
+  gint rows, columns; /* of a tile: blocks and positions of an invocation; of matrices: subgroups of a workgroup */
   gint steps;         /* matrices: how many a turn */
 } DeimConvVariant;
 

@@ -13,6 +13,8 @@
 #define DEIM_MAX_BINDINGS 8
 #define DEIM_MAX_SPEC     12
 #define DEIM_MAX_PUSH     32
+/* Of shared memory, for shaders/conv_coopmat.comp: less than any device with matrices has (engine/gpu/policy.c). */
+#define DEIM_MATRIX_SHARED_BYTES 32256
 
 typedef enum {
   DEIM_BIND_READ,     /* vec4s: a storage texel buffer or a storage buffer, by device policy */
