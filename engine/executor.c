@@ -434,10 +434,11 @@ deim_executor_new (DeimGpu *gpu, DeimGraph *graph, DeimPrecision precision, gboo
 }
 
 DeimExecutor *
-deim_executor_new_training (DeimGpu *gpu, DeimGraph *graph, const DeimGpuBuffer *buffer, const DeimResident *residents,
-                            guint n, const DeimShare *share, GError **error)
+deim_executor_new_training (DeimGpu *gpu, DeimGraph *graph, gboolean half, const DeimGpuBuffer *buffer,
+                            const DeimResident *residents, guint n, const DeimShare *share, GError **error)
 {
-  return make (gpu, graph, DEIM_PRECISION_FP32, NULL, buffer, residents, n, share, error);
+  DeimPrecision precision = half ? DEIM_PRECISION_FP16 : DEIM_PRECISION_FP32;
+  return make (gpu, graph, precision, NULL, buffer, residents, n, share, error);
 }
 
 void

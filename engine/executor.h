@@ -44,9 +44,9 @@ typedef struct {
   gsize offset; /* bytes, a multiple of deim_executor_alignment() */
 } DeimResident;
 
-/* For training: fp32, without passes, and with @n @residents in @buffer, which must live as long as runs do. @share
- * is copied. */
-DeimExecutor *deim_executor_new_training (DeimGpu *gpu, DeimGraph *graph, const DeimGpuBuffer *buffer,
+/* For training: without passes, with tensors that are not kept in fp32 stored as fp16 if @half, and with @n @residents
+ * in @buffer, which must live as long as runs do. @share is copied. */
+DeimExecutor *deim_executor_new_training (DeimGpu *gpu, DeimGraph *graph, gboolean half, const DeimGpuBuffer *buffer,
                                           const DeimResident *residents, guint n, const DeimShare *share,
                                           GError **error);
 /* What offsets of residents are multiples of. */

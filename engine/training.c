@@ -236,6 +236,14 @@ differentiate (DeimTrainingSession *self, DeimGraph *graph, GError **error)
   return TRUE;
 }
 
+/* What gradients are added up of is smaller than fp16 can tell from nothing. */
+static void
+keep_gradients (DeimGraph *graph, guint first)
+{
+  for (guint i = first; i < deim_graph_get_n_tensors (graph); i++)
+    deim_graph_get_tensor (graph, i)->keep_fp32 = TRUE;
+}
+
 /* -------------------------------------------------------------------- object */
 
 static gboolean
@@ -269,23 +277,25 @@ clear_inputs (DeimTrainingSession *self)
 
 /* Takes @graph. */
 static gboolean
-prepare (DeimTrainingSession *self, DeimGraph *graph, const DeimTrainingOptions *options, GError **error)
+prepare (DeimTrainingSession *self, DeimGraph *graph, const DeimTrainingOptions *options, gboolean half, GError **error)
 {
   g_autoptr (DeimGraph) owned = graph;
   g_autoptr (GArray) ranges = g_array_new (FALSE, FALSE, sizeof (DeimUpdateRange));
   list_outputs (self);
   mark_outputs (self, graph);
   deim_graph_fuse_training (graph);
+  guint n_forward = deim_graph_get_n_tensors (graph);
   if (!list_parameters (self, graph, options, error) || !differentiate (self, graph, error))
     return FALSE;
+  keep_gradients (graph, n_forward);
   find_gradients (self, graph);
   lay_out (self, ranges);
   g_autoptr (GArray) residents = list_residents (self);
   if (!deim_gpu_buffer_init (&self->state, self->gpu, DEIM_MEMORY_DEVICE, 2 * self->count * 4, error))
     return FALSE;
   self->executor =
-      deim_executor_new_training (self->gpu, g_steal_pointer (&owned), &self->state, (DeimResident *) residents->data,
-                                  residents->len, &options->share, error);
+      deim_executor_new_training (self->gpu, g_steal_pointer (&owned), half, &self->state,
+                                  (DeimResident *) residents->data, residents->len, &options->share, error);
   if (!self->executor)
     return FALSE;
   DeimRunFlags flags = DEIM_RUN_HOST_INPUTS | (options->timestamps ? DEIM_RUN_TIMESTAMPS : 0);
@@ -304,8 +314,8 @@ DeimTrainingSession *
 deim_training_new (DeimDevice *device, const DeimArch *arch, const DeimParamSource *source,
                    const DeimTrainingOptions *options, GError **error)
 {
-  DeimPrecision precision;
-  if (!deim_device_check (device, DEIM_PRECISION_FP32, &precision, error))
+  DeimPrecision precision; /* where fp16 computes wrongly, fp32 and a warning */
+  if (!deim_device_check (device, options->half ? DEIM_PRECISION_FP16 : DEIM_PRECISION_FP32, &precision, error))
     return NULL;
   g_autoptr (DeimTrainingSession) self = g_new0 (DeimTrainingSession, 1);
   self->device = deim_device_ref (device);
@@ -314,7 +324,7 @@ deim_training_new (DeimDevice *device, const DeimArch *arch, const DeimParamSour
   self->by_name = g_hash_table_new (g_str_hash, g_str_equal);
   DeimGraph *graph = deim_network_build_training (arch, source, options->batch, options->height, options->width,
                                                   options->denoising, options->freeze_norms, &self->io, error);
-  if (!graph || !prepare (self, graph, options, error))
+  if (!graph || !prepare (self, graph, options, precision == DEIM_PRECISION_FP16, error))
     return NULL;
   return g_steal_pointer (&self);
 }

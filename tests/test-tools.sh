@@ -131,6 +131,8 @@ else
   }
   expect "train" 0 "^epoch   2  loss .*AP 0\." shapes_training "$dir/run"
   expect "train over a training" 1 "holds a training already; go on with it (--resume)" shapes_training "$dir/run"
+  expect "train with fp16 activations" 0 "^epoch   2  loss .*AP " shapes_training "$dir/half" --half
+  expect "which is a setting" 1 'written by a training with "activations fp16"' shapes_training "$dir/half" --resume
   # Killed where the first state has been written, with the second epoch still to come.
   shapes_training "$dir/killed" >"$dir/killed.log" 2>&1 &
   while [ ! -f "$dir/killed/state.safetensors" ] && kill -0 $! 2>/dev/null; do sleep 0.05; done

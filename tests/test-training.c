@@ -29,12 +29,12 @@ group_of (const gchar *name, gpointer data)
 
 /* With pictures @first to @first + @batch - 1 of two. @share: (nullable) */
 static DeimTrainingSession *
-new_part (guint first, guint batch, const DeimShare *share)
+new_of (guint first, guint batch, const DeimShare *share, gboolean half)
 {
   g_autoptr (GError) error = NULL;
   DeimStateDict dict = golden_params_dict (atto->params);
   DeimTrainingOptions options = {
-    .batch = batch, .height = SIDE, .width = SIDE, .denoising = DENOISING, .group = group_of
+    .batch = batch, .height = SIDE, .width = SIDE, .denoising = DENOISING, .group = group_of, .half = half
   };
   if (share)
     options.share = *share;
@@ -48,6 +48,12 @@ new_part (guint first, guint batch, const DeimShare *share)
   memcpy (pictures + size, smooth, size * sizeof (gfloat));
   deim_training_write (session, io->input, pictures + first * size);
   return session;
+}
+
+static DeimTrainingSession *
+new_part (guint first, guint batch, const DeimShare *share)
+{
+  return new_of (first, batch, share, FALSE);
 }
 
 static DeimTrainingSession *
@@ -507,10 +513,10 @@ simple_loss (DeimTrainingSession *session)
 }
 
 static void
-test_learns (void)
+test_learns (gconstpointer half)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (DeimTrainingSession) session = new_session ();
+  g_autoptr (DeimTrainingSession) session = new_of (0, 2, NULL, half != NULL);
   gdouble first = 0, loss = 0, norm;
   for (guint step = 1; step <= 60; step++) {
     DeimUpdate update = { .step = step,
@@ -536,6 +542,54 @@ test_learns (void)
   g_assert_cmpfloat (loss, <, 0.02 * first);
 }
 
+/* The sum of each class's logits over the queries of the first layer: whichever rank a token has among nearly equal
+ * ones, which rounding may change, is all the same to it. */
+static gdouble *
+sum_logits (DeimTrainingSession *session)
+{
+  const DeimTensor *logits = deim_training_get_io (session)->layers[0].logits;
+  DeimShape s = logits->shape;
+  g_autofree gfloat *values = g_new (gfloat, deim_shape_size (s));
+  gdouble *sums = g_new0 (gdouble, s.n * s.c);
+  deim_training_read (session, logits, values);
+  for (gint c = 0; c < s.n * s.c; c++)
+    for (gint q = 0; q < s.w; q++)
+      sums[c] += (gdouble) values[(gsize) c * (gsize) s.w + (gsize) q];
+  return sums;
+}
+
+/* Activations stored as fp16 move results by what eleven bits leave, and no parameter is rounded. That each operator's
+ * gradient reads them rightly is test-gradients' to see. */
+static void
+test_half (void)
+{
+  g_autoptr (DeimTrainingSession) full = new_session (), half = new_of (0, 2, NULL, TRUE);
+  g_autoptr (GRand) rng = g_rand_new_with_seed (11);
+  write_seeds (half, rng);
+  forward_backward (full);
+  forward_backward (half);
+
+  g_autofree gdouble *theirs = sum_logits (full), *ours = sum_logits (half);
+  DeimShape s = deim_training_get_io (full)->layers[0].logits->shape;
+  gdouble off = 0, length = 0;
+  for (gint c = 0; c < s.n * s.c; c++) {
+    off += (ours[c] - theirs[c]) * (ours[c] - theirs[c]);
+    length += theirs[c] * theirs[c];
+  }
+  g_test_message ("logits of all queries are %g of their length off", sqrt (off / length));
+  g_assert_cmpfloat (off, >, 0);
+  g_assert_cmpfloat (off, <, 0.05 * 0.05 * length);
+
+  for (guint i = 0; i < deim_training_get_n_parameters (full); i++) {
+    const DeimParameter *p = deim_training_get_parameter (full, i);
+    g_autofree gfloat *value = get_state (half, i, DEIM_STATE_VALUE), *same = get_state (full, i, DEIM_STATE_VALUE);
+    g_autofree gfloat *gradient = get_state (half, i, DEIM_STATE_GRADIENT);
+    g_assert_cmpmem (value, p->size * sizeof (gfloat), same, p->size * sizeof (gfloat));
+    for (gsize k = 0; k < p->size && p->kind == DEIM_PARAMETER_TRAINED; k++)
+      g_assert_true (isfinite (gradient[k]));
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -556,7 +610,9 @@ main (int argc, char **argv)
   g_test_add_func ("/training/not-finite", test_not_finite);
   g_test_add_func ("/training/deterministic", test_deterministic);
   g_test_add_func ("/training/shared-batch", test_shared_batch);
-  g_test_add_func ("/training/learns", test_learns);
+  g_test_add_func ("/training/half", test_half);
+  g_test_add_data_func ("/training/learns/fp32", NULL, test_learns);
+  g_test_add_data_func ("/training/learns/fp16", "half", test_learns);
   int status = g_test_run ();
   golden_set_free (atto);
   deim_device_unref (device);

@@ -19,7 +19,7 @@ typedef struct {
   gint epochs, batch, denoising, evaluate, threads;
   gint64 seed;
   gdouble lr, lr_end, mosaic, mixup;
-  gboolean resume, freeze_norms, light, profile;
+  gboolean resume, freeze_norms, half, light, profile;
 } Options;
 
 static void
@@ -205,6 +205,7 @@ train_together (const Options *options, guint height, guint width, DeimRanks *ra
     .denoising = (guint) options->denoising,
     .vfl = g_strcmp0 (options->loss, "vfl") == 0,
     .freeze_norms = options->freeze_norms,
+    .half = options->half,
     .light = options->light,
     .mosaic = options->mosaic,
     .mixup = options->mixup,
@@ -289,6 +290,8 @@ run (gchar **argv)
     { "loss", 0, 0, G_OPTION_ARG_STRING, &options.loss, "Of classes: mal or vfl (default: mal)", "NAME" },
     { "freeze-norms", 0, 0, G_OPTION_ARG_NONE, &options.freeze_norms,
       "BatchNorm stays as it is in the checkpoint: for few pictures, or small batches", NULL },
+    { "half", 0, 0, G_OPTION_ARG_NONE, &options.half,
+      "Store activations of backbone and encoder as fp16; all else stays fp32", NULL },
     { "light", 0, 0, G_OPTION_ARG_NONE, &options.light, "Only flip pictures, and what --mosaic and --mixup ask for",
       NULL },
     { "mosaic", 0, 0, G_OPTION_ARG_DOUBLE, &options.mosaic, "Its probability (default: the recipe's)", "P" },

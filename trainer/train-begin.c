@@ -99,6 +99,7 @@ make_trainee (DeimTrainRun *t, GError **error)
     .denoising = 2 * options->denoising, /* each positive has a negative */
     .seed = options->seed,
     .freeze_norms = options->freeze_norms,
+    .half = options->half,
     .ranks = options->ranks,
     .timestamps = t->watcher->profile != NULL,
   };
@@ -215,15 +216,15 @@ describe_settings (const DeimTrainRun *t)
                             g_array_index (t->training->coco->categories, DeimCocoCategory, i).name);
   /* Wherever it lies: processes and later runs may have it elsewhere. */
   g_autofree gchar *backbone = options->backbone ? g_path_get_basename (options->backbone) : NULL;
-  return g_strdup_printf ("model %s\nclasses %s\npictures %s\nvalidation %s\nepochs %u\n"
-                          "batch %u\nlearning-rate %.9g to %.9g\ndenoising %u\nloss %s\n"
-                          "augmentation %s, mosaic %g, mixup %g\nnorms %s\n"
-                          "evaluation every %u epochs\nseed %" G_GUINT64_FORMAT "%s%s",
-                          spec, classes->str, training, validation, t->recipe.epochs, options->batch, t->lr,
-                          t->lr * t->recipe.lr_gamma, options->denoising, options->vfl ? "VFL" : "MAL",
-                          options->light ? "light" : "recipe", augment->mosaic, augment->mixup,
-                          options->freeze_norms ? "frozen" : "trained", options->evaluate, options->seed,
-                          options->backbone ? "\nbackbone " : "", backbone ? backbone : "");
+  return g_strdup_printf (
+      "model %s\nclasses %s\npictures %s\nvalidation %s\nepochs %u\n"
+      "batch %u\nlearning-rate %.9g to %.9g\ndenoising %u\nloss %s\n"
+      "augmentation %s, mosaic %g, mixup %g\nnorms %s\n"
+      "evaluation every %u epochs\nseed %" G_GUINT64_FORMAT "%s%s%s",
+      spec, classes->str, training, validation, t->recipe.epochs, options->batch, t->lr, t->lr * t->recipe.lr_gamma,
+      options->denoising, options->vfl ? "VFL" : "MAL", options->light ? "light" : "recipe", augment->mosaic,
+      augment->mixup, options->freeze_norms ? "frozen" : "trained", options->evaluate, options->seed,
+      options->backbone ? "\nbackbone " : "", backbone ? backbone : "", options->half ? "\nactivations fp16" : "");
 }
 
 /* The results of the epochs before; they are for people, so that a training goes on without them, too. */

@@ -51,6 +51,7 @@ typedef struct {
   guint denoising;       /* positives per picture, about; 0: none */
   gboolean vfl;          /* VFL in place of MAL */
   gboolean freeze_norms; /* BatchNorm stays as it is in the checkpoint */
+  gboolean half;         /* activations of backbone and encoder are stored as fp16 */
   gboolean light; /* pictures are flipped alone, but for mosaic and mixup if given; no restart from the best weights */
   gdouble mosaic; /* probability; negative: the recipe's */
   gdouble mixup;  /* likewise */

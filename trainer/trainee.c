@@ -151,6 +151,7 @@ deim_trainee_new (DeimDevice *device, const DeimTraineeOptions *options, GError 
     .width = (guint) self->arch.input_width,
     .denoising = options->denoising,
     .freeze_norms = options->freeze_norms,
+    .half = options->half,
     .share = { deim_ranks_get_count (self->ranks), gather, self->ranks },
     .timestamps = options->timestamps,
     .group = group_of,

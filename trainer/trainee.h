@@ -19,6 +19,7 @@ typedef struct {
   guint denoising;            /* queries for it, 0: none */
   guint64 seed;
   gboolean freeze_norms; /* BatchNorm stays as it is in the checkpoint */
+  gboolean half;         /* activations of backbone and encoder are stored as fp16 */
   DeimRanks *ranks;      /* (nullable) the processes that share a batch; lives longer */
   gboolean timestamps;   /* for deim_training_get_profile() */
 } DeimTraineeOptions;

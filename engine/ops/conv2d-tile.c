@@ -62,11 +62,12 @@ append_sum (const DeimConvWork *work, DeimDispatchList *list, gint parts, gint s
   deim_dispatch_cover (d, list, positions, blocks, y->shape.n);
 }
 
-/* shaders/conv_coopmat.comp takes operands that are fp16 already. */
+/* shaders/conv_coopmat.comp takes operands that are fp16 already; what packs plain weights writes fp32. */
 gboolean
 deim_conv2d_suits_matrices (const DeimConvWork *work, const DeimDispatchList *list)
 {
-  return list->device.matrices && deim_dispatch_is_half (list, work->x) && deim_dispatch_is_half (list, work->addend);
+  return list->device.matrices && !work->weight->plain && deim_dispatch_is_half (list, work->x) &&
+         deim_dispatch_is_half (list, work->addend);
 }
 
 /* Invocations of a workgroup: as many subgroups as the variant has, or more of small ones, for each position to be
