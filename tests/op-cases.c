@@ -470,7 +470,9 @@ case_fdr (DeimGraph *graph)
 static DeimTensor *
 case_lqe_stats (DeimGraph *graph)
 {
-  return deim_lqe_stats (graph, input (graph, "corners", op_pick (1, 2), 4 * DEIM_FDR_BINS, 1, op_pick (1, 40)));
+  DeimTensor *corners = input (graph, "corners", op_pick (1, 2), 4 * DEIM_FDR_BINS, 1, op_pick (1, 40));
+  corners->keep_fp32 = TRUE; /* as in the networks: of equal numbers, which fp16 has many of, either may be in the top */
+  return deim_lqe_stats (graph, corners);
 }
 
 static DeimTensor *
