@@ -33,8 +33,8 @@ typedef struct {
   gint (*group) (const gchar *name, gpointer data);
   gpointer group_data;
   gboolean freeze_norms; /* BatchNorm goes by its running averages and stays as it is */
-  /* Store activations of backbone and encoder as fp16. Parameters, gradients, moments, what a decoder computes and all
-   * sums stay fp32, so that no loss needs scaling. */
+  /* Store activations of backbone and encoder as fp16, unless the device computes wrongly with it. Parameters,
+   * gradients, moments and what a decoder computes stay fp32, and sums are added up so: no loss needs scaling. */
   gboolean half;
   /* The processes that share a batch, of which this session has @batch pictures: BatchNorm takes the statistics of all
    * of them, so each must run the same phases. Gradients have to be summed by the caller. */
