@@ -236,14 +236,6 @@ differentiate (DeimTrainingSession *self, DeimGraph *graph, GError **error)
   return TRUE;
 }
 
-/* What gradients are added up of is smaller than fp16 can tell from nothing. */
-static void
-keep_gradients (DeimGraph *graph, guint first)
-{
-  for (guint i = first; i < deim_graph_get_n_tensors (graph); i++)
-    deim_graph_get_tensor (graph, i)->keep_fp32 = TRUE;
-}
-
 /* -------------------------------------------------------------------- object */
 
 static gboolean
@@ -284,10 +276,8 @@ prepare (DeimTrainingSession *self, DeimGraph *graph, const DeimTrainingOptions 
   list_outputs (self);
   mark_outputs (self, graph);
   deim_graph_fuse_training (graph);
-  guint n_forward = deim_graph_get_n_tensors (graph);
   if (!list_parameters (self, graph, options, error) || !differentiate (self, graph, error))
     return FALSE;
-  keep_gradients (graph, n_forward);
   find_gradients (self, graph);
   lay_out (self, ranges);
   g_autoptr (GArray) residents = list_residents (self);

@@ -50,7 +50,6 @@ case_init (Case *c, DeimTensor *(*append) (DeimGraph *graph), gboolean half)
   *c = (Case){ .graph = deim_graph_new (NULL), .feeds = g_array_new (FALSE, FALSE, sizeof (DeimFeed)), .half = half };
   c->out = append (c->graph);
   c->last = deim_graph_get_n_nodes (c->graph) - 1;
-  guint n_forward = deim_graph_get_n_tensors (c->graph);
   for (guint i = 0; i < deim_graph_get_n_tensors (c->graph); i++) {
     DeimTensor *tensor = deim_graph_get_tensor (c->graph, i);
     if (tensor->kind == DEIM_TENSOR_INPUT && tensor->type == DEIM_TYPE_FLOAT)
@@ -63,10 +62,9 @@ case_init (Case *c, DeimTensor *(*append) (DeimGraph *graph), gboolean half)
     case_clear (c);
     return FALSE;
   }
-  for (guint i = n_forward; i < deim_graph_get_n_tensors (c->graph) && half; i++)
-    deim_graph_get_tensor (c->graph, i)->keep_fp32 = TRUE;
   for (guint i = 0; i < deim_graph_get_n_tensors (c->graph); i++) {
     DeimTensor *tensor = deim_graph_get_tensor (c->graph, i);
+    g_assert_true (!tensor->gradient || tensor->gradient->keep_fp32);
     if (tensor->kind != DEIM_TENSOR_INPUT)
       continue;
     gsize n = deim_shape_size (tensor->shape);

@@ -142,8 +142,6 @@ seed_outputs (DeimBackward *self, DeimTensor *const *outputs, guint n, DeimTenso
     g_autofree gchar *name =
         outputs[i]->name ? g_strconcat ("seed.", outputs[i]->name, NULL) : g_strdup_printf ("seed.%u", i);
     ret_seeds[i] = deim_input (self->graph, name, outputs[i]->shape);
-    if (ret_seeds[i])
-      ret_seeds[i]->keep_fp32 = outputs[i]->keep_fp32;
     deim_backward_give (self, outputs[i], ret_seeds[i]);
   }
 }
@@ -185,6 +183,9 @@ deim_graph_differentiate (DeimGraph *graph, const DeimAccumulation *accumulation
       deim_graph_mark_output (graph, tensor->gradient);
     g_clear_pointer (&self.pending[i], g_array_unref);
   }
+  /* What gradients are added up of is smaller than fp16 can tell from nothing. */
+  for (guint i = self.n_tensors; i < graph->tensors->len; i++)
+    ((DeimTensor *) g_ptr_array_index (graph->tensors, i))->keep_fp32 = TRUE;
   graph->backward = FALSE;
   g_free (self.wanted);
   g_free (self.pending);

@@ -28,9 +28,9 @@ typedef struct {
 
 /*
  * Makes an input "seed.NAME" (or "seed.I" where an output has no name) for each of the @n @outputs, and sets
- * `gradient` of each trained tensor that they depend on, and marks those gradients as outputs. @ret_seeds [n]: NULL
- * where an output depends on nothing that is trained. DEIM_ERROR_ARCHITECTURE where an op cannot do what is asked of
- * it.
+ * `gradient` of each trained tensor that they depend on, and marks those gradients as outputs. All that it makes is
+ * `keep_fp32`. @ret_seeds [n]: NULL where an output depends on nothing that is trained. DEIM_ERROR_ARCHITECTURE where
+ * an op cannot do what is asked of it.
  */
 gboolean deim_graph_differentiate (DeimGraph *graph, const DeimAccumulation *accumulation, DeimTensor *const *outputs,
                                    guint n, DeimTensor **ret_seeds, GError **error);

@@ -56,7 +56,7 @@ struct _DeimTensor {
   DeimTensorKind kind;
   DeimType type;
   DeimShape shape;
-  gboolean keep_fp32; /* never stored as fp16: boxes, locations, scores */
+  gboolean keep_fp32; /* never stored as fp16: boxes, locations, scores, what decoders compute, gradients */
   gboolean plain;     /* in device memory row-major and fp32, as in a checkpoint: trained parameters, their gradients */
   gboolean trained;   /* deim_graph_differentiate() makes its gradient */
   gfloat *data;       /* PARAM and CONST: shape's product of numbers; owned */

@@ -273,7 +273,6 @@ deim_deform_attn_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *b
     if (!grad)
       return;
     grad->attrs.deform = node->attrs.deform;
-    grad->out[0]->keep_fp32 = TRUE;
     deim_backward_give (backward, value, grad->out[0]);
   }
   if (deim_backward_wants (backward, offsets) || deim_backward_wants (backward, weights)) {
@@ -283,7 +282,6 @@ deim_deform_attn_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *b
     if (!deim_graph_append_output (graph, grad, weights->shape, DEIM_TYPE_FLOAT))
       return;
     grad->attrs.deform = node->attrs.deform;
-    grad->out[0]->keep_fp32 = grad->out[1]->keep_fp32 = TRUE;
     deim_backward_give (backward, offsets, grad->out[0]);
     deim_backward_give (backward, weights, grad->out[1]);
   }

@@ -98,10 +98,8 @@ fdr_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *backward)
   if (!deim_graph_append_output (graph, grad, node->in[1]->shape, DEIM_TYPE_FLOAT))
     return;
   grad->attrs.fdr = node->attrs.fdr;
-  for (guint i = 0; i < 2; i++) {
-    grad->out[i]->keep_fp32 = TRUE;
+  for (guint i = 0; i < 2; i++)
     deim_backward_give (backward, node->in[i], grad->out[i]);
-  }
 }
 
 /* ---------------------------------------------------------------- dispatch */

@@ -59,7 +59,6 @@ gather_gradient (const DeimNode *node, DeimTensor *dy, DeimBackward *backward)
   if (!grad)
     return;
   grad->attrs.gather = node->attrs.gather;
-  grad->out[0]->keep_fp32 = TRUE;
   deim_backward_give (backward, node->in[0], grad->out[0]);
 }
 
