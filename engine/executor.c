@@ -36,6 +36,7 @@ make_dispatches (DeimExecutor *self, const DeimTuning *tuning, GError **error)
                           .winograd = self->winograd,
                           .subgroup = policy->on[DEIM_DECISION_SUBGROUP],
                           .max_local = MIN (properties->max_workgroup_invocations, properties->max_workgroup_size_x),
+                          .max_shared = properties->max_shared_bytes,
                           .half = self->half,
                           .matrices = policy->on[DEIM_DECISION_COOPMAT],
                           .matrix_m = policy->matrix.m,

@@ -89,7 +89,7 @@ deim_conv2d_fits_matrices (const DeimConvVariant *tile, const DeimDispatchList *
   guint shared = 8 * (positions * (steps + 2) + 4 * steps * (guint) (tile->co4 + 2)) +
                  16 * columns * list->device.matrix_n * (guint) (tile->co4 + 1); /* xs, ws, ys */
   return local <= list->device.max_local && local % positions == 0 && steps % (local / positions) == 0 &&
-         positions % (columns * list->device.matrix_n) == 0 && shared <= DEIM_MATRIX_SHARED_BYTES;
+         positions % (columns * list->device.matrix_n) == 0 && shared <= list->device.max_shared;
 }
 
 static void

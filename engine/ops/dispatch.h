@@ -13,8 +13,6 @@
 #define DEIM_MAX_BINDINGS 8
 #define DEIM_MAX_SPEC     12
 #define DEIM_MAX_PUSH     32
-/* Of shared memory, for shaders/conv_coopmat.comp: less than any device with matrices has (engine/gpu/policy.c). */
-#define DEIM_MATRIX_SHARED_BYTES 32256
 
 typedef enum {
   DEIM_BIND_READ,     /* vec4s: a storage texel buffer or a storage buffer, by device policy */
@@ -70,6 +68,7 @@ typedef struct {
   gboolean winograd; /* convolutions may be computed so, with twice the error of rounding */
   gboolean subgroup; /* subgroup arithmetic can be trusted */
   guint max_local;   /* invocations of a workgroup */
+  guint max_shared;  /* bytes of its memory */
   gboolean half;     /* tensors are stored as fp16, but for those that are kept in fp32 */
   gboolean matrices; /* cooperative matrices, of the shape m x n x k */
   guint matrix_m, matrix_n, matrix_k;
