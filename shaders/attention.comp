@@ -47,7 +47,8 @@ main ()
   float top = -3.402823466e38, sum = 0.0, group = 0.0;
   if (GROUPS)
     group = g (first_group + safe).x;
-  for (int first = 0; first < tk; first += CHUNK) {
+  int first = 0;
+  do {
     float s[CHUNK];
     [[unroll]] for (int c = 0; c < CHUNK; c++)
       s[c] = 0.0;
@@ -92,7 +93,8 @@ main ()
       }
       acc[b] = a;
     }
-  }
+    first += CHUNK;
+  } while (first < tk);
   if (query < tq)
     [[unroll]] for (int b = 0; b < HD4; b++)
       y (at (py, n, head * HD4 + b, query), acc[b] / sum);

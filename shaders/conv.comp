@@ -28,6 +28,10 @@
  *    and stored by the step, nothing is alive across the loop, and a broadcast is one load. What keeps an array in
  *    memory is one store to it at a place known at run time only, positions >> 31, which is 0.
  *  - The place under a tap is found once a tap, not once a step.
+ *  - A lane that has left a loop is a lane turned off: a loop that asks before a turn computes one more, with all lanes
+ *    off, before it ends. So loops ask after it; each has a turn to make.
+ *  - What follows the sums is compiled for one block of channels, not for all, which takes half the time; the sums of the
+ *    next block move to its place. Push constants are read before it, because each read is a check and a branch.
  */
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -104,7 +108,7 @@ place_tap (int ky, int kx)
 {
   [[unroll]] for (int j = 0; j < PX; j++) {
     int iy = top[j] + ky, ix = left[j] + kx;
-    inside[j] = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
+    inside[j] = all (lessThan (uvec2 (ix, iy), uvec2 (iw, ih))); /* negative ones are large then */
     under[j] = inside[j] ? iy * iw + ix : 0;
   }
 }
@@ -164,28 +168,37 @@ main ()
   }
   index += CO4;
 
-  int ky = 0, kx = 0;
-  for (int tap = 0; tap < taps; tap++) {
+  int from = at (px, n, 0, 0), added = at (ps, n, 0, 0), next = px.block, next_added = ps.block;
+  bool adds = panel * CO4 < adding;
+  int tap = 0, ky = 0, kx = 0;
+  do {
     if (!POINTWISE)
       place_tap (ky, kx);
-    for (int ci = 0; ci < ci4; ci++) {
-      multiply (at (px, n, ci, 0), panel * CO4 < adding, at (ps, n, ci, 0), index);
+    int ci = 0;
+    do {
+      multiply (from + ci * next, adds, added + ci * next_added, index);
       index += STEP_VEC4;
-    }
+    } while (++ci < ci4);
     if (++kx == kernel) {
       kx = 0;
       ky++;
     }
-  }
+  } while (++tap < taps);
 
-  [[unroll]] for (int b = 0; b < CO4; b++)
-    [[unroll]] for (int j = 0; j < PX; j++) {
-      int p = first + j * local, block = panel * CO4 + b, i = 4 * b * PX + j;
-      if (p < positions && block < co4) {
-        vec4 v = vec4 (acc[i], acc[i + PX], acc[i + 2 * PX], acc[i + 3 * PX]), other = vec4 (0.0);
+  int to = at (py, n, panel * CO4, first), next_to = py.block;
+  int beside = at (pr, n, panel * CO4, first), next_beside = pr.block;
+  int left_over = positions - first, blocks = min (co4 - panel * CO4, CO4);
+  float least = lo, most = hi, factor = scale, summand = shift;
+  int b = 0;
+  [[dont_unroll]] do {
+    [[unroll]] for (int j = 0; j < PX; j++)
+      if (j * local < left_over) {
+        vec4 v = vec4 (acc[j], acc[j + PX], acc[j + 2 * PX], acc[j + 3 * PX]), other = vec4 (0.0);
         if (RESIDUAL != 0)
-          other = r (at (pr, n, block, p));
-        y (at (py, n, block, p), finish (v, other, ACT, RESIDUAL, lo, hi, scale, shift));
+          other = r (beside + b * next_beside + j * local);
+        y (to + b * next_to + j * local, finish (v, other, ACT, RESIDUAL, least, most, factor, summand));
       }
-    }
+    [[unroll]] for (int i = 0; i < (C - 4) * PX; i++)
+      acc[i] = acc[i + 4 * PX];
+  } while (++b < blocks);
 }

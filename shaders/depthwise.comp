@@ -63,7 +63,7 @@ main ()
     int ix = ox * STRIDE + kx - pad_left;
     [[unroll]] for (int row = 0; row < (ROWS - 1) * STRIDE + KERNEL; row++) {
       int iy = oy * STRIDE + row - pad_top;
-      bool inside = ix >= 0 && ix < iw && iy >= 0 && iy < ih;
+      bool inside = all (lessThan (uvec2 (ix, iy), uvec2 (iw, ih))); /* negative ones are large then */
       vec4 v = x (at (px, n, b, inside ? iy * iw + ix : 0)); /* never under a condition: all loads go out together */
       v = inside ? v : vec4 (0.0);
       [[unroll]] for (int k = 0; k < ROWS; k++) {

@@ -35,8 +35,9 @@ main ()
   [[unroll]] for (int ky = 0; ky < KERNEL; ky++)
     [[unroll]] for (int kx = 0; kx < KERNEL; kx++) {
       int iy = oy * stride + ky - pad_top, ix = ox * stride + kx - pad_left;
-      bool inside = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
-      vec4 u = inside ? x (at (px, n, block, iy * iw + ix)) : vec4 (pad_value);
+      bool inside = all (lessThan (uvec2 (ix, iy), uvec2 (iw, ih))); /* negative ones are large then */
+      vec4 u = x (at (px, n, block, inside ? iy * iw + ix : 0));      /* never under a condition, see depthwise.comp */
+      u = inside ? u : vec4 (pad_value);
       v = MAXIMUM ? max (v, u) : v + u;
     }
   y (at (py, n, block, p), MAXIMUM ? v : v * scale);

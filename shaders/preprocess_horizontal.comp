@@ -52,7 +52,8 @@ main ()
   int entry = x * (groups + 1);
   int q = table (entry).x;
   ivec3 even = ivec3 (1 << 21), odd = even;
-  for (int g = 0; g < groups; g++, q++) {
+  int g = 0;
+  do { /* there is one, and a loop that asks first goes once more on a CPU (conv.comp) */
     ivec4 w = table (entry + 1 + g);
     Quad chroma, p;
     if (YUV)
@@ -63,7 +64,8 @@ main ()
       chroma = load_chroma (offset, stride, colour, q, next);
     p = load_quad (offset, stride, colour, q, next, chroma);
     odd += ivec3 (weigh (w, p.r), weigh (w, p.g), weigh (w, p.b));
-  }
+    q++;
+  } while (++g < groups);
   store (x, row - first_row, even);
   store (x, row - first_row + 1, odd);
 }

@@ -38,14 +38,15 @@ main ()
     int entry = table_first + py * (groups + 1);
     int at = table (entry).x * inner_w + px;
     ivec3 sum = ivec3 (1 << 21);
-    for (int g = 0; g < groups; g++) {
+    int g = 0;
+    do {
       ivec4 w = table (entry + 1 + g);
       sum += w.x * bytes (scratch (at)).xyz;
       sum += w.y * bytes (scratch (at + inner_w)).xyz;
       sum += w.z * bytes (scratch (at + 2 * inner_w)).xyz;
       sum += w.w * bytes (scratch (at + 3 * inner_w)).xyz;
       at += 4 * inner_w;
-    }
+    } while (++g < groups);
     rgb = min (sum >> 22, ivec3 (255));
   }
   y (int (place (0)) + oy * width + ox, vec4 (vec3 (rgb) / 255.0, 0.0));

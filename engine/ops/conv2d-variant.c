@@ -9,13 +9,20 @@ static const DeimConvVariant variants[] = {
   { "rows-8x4", DEIM_CONV_ROWS, 8, 4, 0, 0, 0 },
   { "rows-4x8", DEIM_CONV_ROWS, 4, 8, 0, 0, 0 },
   { "rows-4x6", DEIM_CONV_ROWS, 4, 6, 0, 0, 0 },
+  { "rows-4x5", DEIM_CONV_ROWS, 4, 5, 0, 0, 0 },
   { "rows-4x4", DEIM_CONV_ROWS, 4, 4, 0, 0, 0 },
   { "rows-2x8", DEIM_CONV_ROWS, 2, 8, 0, 0, 0 },
   { "rows-2x6", DEIM_CONV_ROWS, 2, 6, 0, 0, 0 },
+  { "rows-2x5", DEIM_CONV_ROWS, 2, 5, 0, 0, 0 },
+  { "rows-2x4", DEIM_CONV_ROWS, 2, 4, 0, 0, 0 },
   { "rows-1x8", DEIM_CONV_ROWS, 1, 8, 0, 0, 0 },
   { "rows-1x6", DEIM_CONV_ROWS, 1, 6, 0, 0, 0 },
+  { "rows-1x5", DEIM_CONV_ROWS, 1, 5, 0, 0, 0 },
+  { "rows-1x4", DEIM_CONV_ROWS, 1, 4, 0, 0, 0 },
   { "winograd-4x8", DEIM_CONV_WINOGRAD, 4, 8, 0, 0, 0 },
   { "winograd-4x6", DEIM_CONV_WINOGRAD, 4, 6, 0, 0, 0 },
+  { "winograd-4x5", DEIM_CONV_WINOGRAD, 4, 5, 0, 0, 0 },
+  { "winograd-4x4", DEIM_CONV_WINOGRAD, 4, 4, 0, 0, 0 },
   /* Largest first. A tile's shared memory is 256 bytes per block of channels and 64 a position: 8 KiB at most. */
   { "tile-16x64", DEIM_CONV_TILES, 16, 64, 2, 4, 0 },
   { "tile-8x64", DEIM_CONV_TILES, 8, 64, 2, 4, 0 },
@@ -96,17 +103,40 @@ choose_tile (DeimConvKernel kernel, const DeimConvWork *work, const DeimDispatch
   return fitting;
 }
 
+/* Of the columns of positions that an invocation may have on a CPU, those which compute @positions soonest: wide tiles
+ * fetch weights less often, but the last tile of a small map is half empty. */
+static gint
+choose_columns (gboolean pointwise, gint positions, const DeimDispatchList *list)
+{
+  static const struct Columns {
+    gint n, cost; /* cost: time of a position, in hundredths of the best's (docs/performance.md) */
+  } plain[] = { { 6, 100 }, { 5, 102 }, { 4, 109 } }, parked[] = { { 8, 100 }, { 5, 108 }, { 4, 115 } };
+  const struct Columns *columns = list->device.park ? parked : plain;
+  if (list->device.park && !pointwise)
+    return 5;
+  gint chosen = 0, least = G_MAXINT;
+  for (guint i = 0; i < G_N_ELEMENTS (plain); i++) {
+    gint tile = columns[i].n * (gint) list->device.subgroup_size;
+    gint cost = deim_conv2d_divide_up (positions, tile) * columns[i].n * columns[i].cost;
+    if (cost < least) {
+      least = cost;
+      chosen = columns[i].n;
+    }
+  }
+  return chosen;
+}
+
 static const DeimConvVariant *
 choose_by_rule (const DeimConvWork *work, const DeimDispatchList *list)
 {
-  gint columns = list->device.park ? 8 : 6; /* docs/performance.md */
   if (!list->device.cpu) {
     const DeimConvVariant *matrices = choose_tile (DEIM_CONV_MATRICES, work, list);
     return matrices ? matrices : choose_tile (DEIM_CONV_TILES, work, list);
   }
   if (deim_conv2d_suits_winograd (work, list))
-    return find (DEIM_CONV_WINOGRAD, 4, columns);
-  return find (DEIM_CONV_ROWS, deim_conv2d_panel_blocks (list, work->y), columns);
+    return find (DEIM_CONV_WINOGRAD, 4, choose_columns (TRUE, deim_conv2d_count_winograd_tiles (work->y), list));
+  return find (DEIM_CONV_ROWS, deim_conv2d_panel_blocks (list, work->y),
+               choose_columns (work->pointwise, work->y->shape.h * work->y->shape.w, list));
 }
 
 /* "conv2d 3x3/2 16>64 40x40 x1 fp32": kernel and stride, channels with padding, size of the result, batch, and the

@@ -25,8 +25,8 @@
 /* Of one of the two buffers: what is larger than caches can hold goes through memory twice. */
 #define MAX_BYTES (64u << 20)
 
-static gint
-count_tiles (const DeimTensor *y)
+gint
+deim_conv2d_count_winograd_tiles (const DeimTensor *y)
 {
   return deim_conv2d_divide_up (y->shape.h, TILE) * deim_conv2d_divide_up (y->shape.w, TILE);
 }
@@ -34,7 +34,7 @@ count_tiles (const DeimTensor *y)
 static gsize
 count_bytes (const DeimTensor *y, gint blocks)
 {
-  return (gsize) y->shape.n * SETS * (gsize) blocks * (gsize) count_tiles (y) * 16;
+  return (gsize) y->shape.n * SETS * (gsize) blocks * (gsize) deim_conv2d_count_winograd_tiles (y) * 16;
 }
 
 gboolean
@@ -59,7 +59,8 @@ gboolean
 deim_conv2d_suits_winograd (const DeimConvWork *work, const DeimDispatchList *list)
 {
   gint in = deim_dispatch_layout (list, work->x)->blocks, out = deim_dispatch_layout (list, work->y)->blocks;
-  return deim_conv2d_allows_winograd (work, list) && MIN (in, out) >= least_blocks (count_tiles (work->y), list);
+  return deim_conv2d_allows_winograd (work, list) &&
+         MIN (in, out) >= least_blocks (deim_conv2d_count_winograd_tiles (work->y), list);
 }
 
 /* G of winograd.glsl: for each of the points p, the values of 1, p and p^2, over the product of its distances to the
@@ -142,9 +143,9 @@ append_in (const DeimConvWork *work, DeimDispatchList *list, gint to)
   deim_dispatch_push_int (d, work->pad_top);
   deim_dispatch_push_int (d, work->pad_left);
   deim_dispatch_push_int (d, deim_conv2d_divide_up (y->shape.w, TILE));
-  deim_dispatch_push_int (d, count_tiles (y));
+  deim_dispatch_push_int (d, deim_conv2d_count_winograd_tiles (y));
   deim_dispatch_push_int (d, blocks);
-  deim_dispatch_cover (d, list, count_tiles (y), blocks, y->shape.n);
+  deim_dispatch_cover (d, list, deim_conv2d_count_winograd_tiles (y), blocks, y->shape.n);
 }
 
 static void
@@ -165,10 +166,10 @@ append_out (const DeimConvWork *work, DeimDispatchList *list, gint from)
   deim_dispatch_push_int (d, y->shape.w);
   deim_dispatch_push_int (d, y->shape.h);
   deim_dispatch_push_int (d, deim_conv2d_divide_up (y->shape.w, TILE));
-  deim_dispatch_push_int (d, count_tiles (y));
+  deim_dispatch_push_int (d, deim_conv2d_count_winograd_tiles (y));
   deim_dispatch_push_int (d, blocks);
   deim_conv2d_push_epilogue (d, &work->epilogue);
-  deim_dispatch_cover (d, list, count_tiles (y), blocks, y->shape.n);
+  deim_dispatch_cover (d, list, deim_conv2d_count_winograd_tiles (y), blocks, y->shape.n);
 }
 
 static void
@@ -184,7 +185,7 @@ static void
 append_products (const DeimConvWork *work, DeimDispatchList *list, const DeimConvVariant *variant, gint from, gint to)
 {
   gint in = deim_dispatch_layout (list, work->x)->blocks, out = deim_dispatch_layout (list, work->y)->blocks;
-  gint tiles = count_tiles (work->y), co4 = variant->co4, px = variant->positions;
+  gint tiles = deim_conv2d_count_winograd_tiles (work->y), co4 = variant->co4, px = variant->positions;
   DeimEpilogue nothing = deim_epilogue_none ();
   gint weights = add_weights (work, list, co4);
 
