@@ -40,6 +40,7 @@ typedef struct {
 struct _DeimTrainingSession {
   DeimDevice *device;
   DeimGpu *gpu;
+  gboolean half;
   DeimTrainingOutputs io;
   GArray *parameters; /* of Parameter, in the order in which the network reads them */
   GHashTable *by_name;
@@ -269,7 +270,7 @@ clear_inputs (DeimTrainingSession *self)
 
 /* Takes @graph. */
 static gboolean
-prepare (DeimTrainingSession *self, DeimGraph *graph, const DeimTrainingOptions *options, gboolean half, GError **error)
+prepare (DeimTrainingSession *self, DeimGraph *graph, const DeimTrainingOptions *options, GError **error)
 {
   g_autoptr (DeimGraph) owned = graph;
   g_autoptr (GArray) ranges = g_array_new (FALSE, FALSE, sizeof (DeimUpdateRange));
@@ -284,7 +285,7 @@ prepare (DeimTrainingSession *self, DeimGraph *graph, const DeimTrainingOptions 
   if (!deim_gpu_buffer_init (&self->state, self->gpu, DEIM_MEMORY_DEVICE, 2 * self->count * 4, error))
     return FALSE;
   self->executor =
-      deim_executor_new_training (self->gpu, g_steal_pointer (&owned), half, &self->state,
+      deim_executor_new_training (self->gpu, g_steal_pointer (&owned), options->half, &self->state,
                                   (DeimResident *) residents->data, residents->len, &options->share, error);
   if (!self->executor)
     return FALSE;
@@ -304,17 +305,25 @@ DeimTrainingSession *
 deim_training_new (DeimDevice *device, const DeimArch *arch, const DeimParamSource *source,
                    const DeimTrainingOptions *options, GError **error)
 {
-  DeimPrecision precision; /* where fp16 computes wrongly, fp32 and a warning */
+  DeimPrecision precision;
   if (!deim_device_check (device, options->half ? DEIM_PRECISION_FP16 : DEIM_PRECISION_FP32, &precision, error))
     return NULL;
+  if (options->half && precision != DEIM_PRECISION_FP16) {
+    g_set_error (error, DEIM_ERROR, DEIM_ERROR_DEVICE,
+                 "%s computes wrongly with numbers stored as fp16; train with fp32 activations (deim train without "
+                 "--half)",
+                 deim_device_get_name (device));
+    return NULL;
+  }
   g_autoptr (DeimTrainingSession) self = g_new0 (DeimTrainingSession, 1);
   self->device = deim_device_ref (device);
   self->gpu = deim_device_get_gpu (device);
+  self->half = options->half;
   self->parameters = g_array_new (FALSE, TRUE, sizeof (Parameter));
   self->by_name = g_hash_table_new (g_str_hash, g_str_equal);
   DeimGraph *graph = deim_network_build_training (arch, source, options->batch, options->height, options->width,
                                                   options->denoising, options->freeze_norms, &self->io, error);
-  if (!graph || !prepare (self, graph, options, precision == DEIM_PRECISION_FP16, error))
+  if (!graph || !prepare (self, graph, options, error))
     return NULL;
   return g_steal_pointer (&self);
 }
@@ -332,6 +341,12 @@ deim_training_free (DeimTrainingSession *self)
   g_array_unref (self->parameters);
   deim_device_unref (self->device);
   g_free (self);
+}
+
+gboolean
+deim_training_is_half (const DeimTrainingSession *self)
+{
+  return self->half;
 }
 
 const DeimTrainingOutputs *

@@ -33,8 +33,8 @@ typedef struct {
   gint (*group) (const gchar *name, gpointer data);
   gpointer group_data;
   gboolean freeze_norms; /* BatchNorm goes by its running averages and stays as it is */
-  /* Store activations of backbone and encoder as fp16, unless the device computes wrongly with it. Parameters,
-   * gradients, moments and what a decoder computes stay fp32, and sums are added up so: no loss needs scaling. */
+  /* Store activations of backbone and encoder as fp16. Parameters, gradients, moments and what a decoder computes stay
+   * fp32, and sums are added up so: no loss needs scaling. */
   gboolean half;
   /* The processes that share a batch, of which this session has @batch pictures: BatchNorm takes the statistics of all
    * of them, so each must run the same phases. Gradients have to be summed by the caller. */
@@ -44,13 +44,15 @@ typedef struct {
 
 /*
  * @arch and @source are read during the call only. The moving average begins as the values. Errors: those of
- * deim_network_build_training() and of the device; DEIM_ERROR_SETTINGS for a group out of range.
+ * deim_network_build_training() and of the device, DEIM_ERROR_DEVICE also where fp16 is asked for and fails the
+ * self-test; DEIM_ERROR_SETTINGS for a group out of range.
  */
 DeimTrainingSession *deim_training_new (DeimDevice *device, const DeimArch *arch, const DeimParamSource *source,
                                         const DeimTrainingOptions *options, GError **error);
 void deim_training_free (DeimTrainingSession *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimTrainingSession, deim_training_free)
 
+gboolean deim_training_is_half (const DeimTrainingSession *session);
 /* The inputs and outputs, with their shapes; belongs to the session. */
 const DeimTrainingOutputs *deim_training_get_io (const DeimTrainingSession *session);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/device.h"
+#include "engine/training.h"
 
 static GString *warnings;
 static gboolean remembered;
@@ -109,6 +110,12 @@ test_half (void)
   g_assert_no_error (error);
   g_assert_cmpint (precision, ==, DEIM_PRECISION_FP32);
   g_assert_nonnull (strstr (warnings->str, "fp16"));
+
+  /* Inference goes on in fp32, and said so. A training is refused: its settings and its report say what it stores. */
+  const DeimTrainingOptions options = { .batch = 1, .half = TRUE };
+  g_assert_null (deim_training_new (device, NULL, NULL, &options, &error));
+  g_assert_error (error, DEIM_ERROR, DEIM_ERROR_DEVICE);
+  g_assert_nonnull (strstr (error->message, "without --half"));
 }
 
 /* A kernel that is wrong whatever is turned off; @kernel is its shader. */

@@ -146,10 +146,11 @@ fail_not_finite (DeimStepper *self, const gchar *loss, GError **error)
   if ((loss || deim_ranks_get_count (self->ranks) == 1) && !cause)
     g_set_error (&cause, DEIM_ERROR, DEIM_ERROR_DEVICE,
                  "%s holds something that is no finite number: the training has diverged; a lower learning rate may "
-                 "mend it",
+                 "mend it%s",
                  tensor ? tensor
                  : loss ? loss
-                        : "the sum of the losses");
+                        : "the sum of the losses",
+                 deim_training_is_half (self->session) ? ", or training without --half" : "");
   return deim_ranks_agree (self->ranks, cause, error);
 }
 
