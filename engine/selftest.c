@@ -62,7 +62,7 @@ output (Network *n, DeimTensor *tensor)
 static gboolean
 build (Network *n, GError **error)
 {
-  enum { SIDE = 12, CHANNELS = 32, HEADS = 4, QUERIES = 20, MANY = 256 };
+  enum { SIDE = 24, CHANNELS = 32, HEADS = 4, QUERIES = 20, MANY = 256 };
   DeimGraph *g = n->graph = deim_graph_new (NULL);
   n->random = 1;
   n->input = deim_input (g, "input", (DeimShape){ 1, 3, 2 * SIDE, 2 * SIDE });

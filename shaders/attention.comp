@@ -48,7 +48,7 @@ main ()
   if (GROUPS)
     group = g (first_group + safe).x;
   int first = 0;
-  do {
+  do { /* never empty; asks at its end for the reason in conv.comp */
     float s[CHUNK];
     [[unroll]] for (int c = 0; c < CHUNK; c++)
       s[c] = 0.0;

@@ -24,27 +24,29 @@
  *  - A fetch costs as much as fifty multiply-adds: each is used for 4*PX or C of them. The weights of a step are the
  *    same for all lanes; with SHUFFLE each lane fetches some and the subgroup passes them round, a float at a time.
  *  - Channels are the outer loop of a step, so that the PX sums of one channel stay in registers.
- *  - With PARK (where the driver leaves arrays in memory) sums and weights are parked there: a channel's sums are loaded
- *    and stored by the step, nothing is alive across the loop, and a broadcast is one load. What keeps an array in
- *    memory is one store to it at a place known at run time only, positions >> 31, which is 0.
+ *  - With PARK (where the driver leaves arrays in memory) sums and weights are parked there: a channel's sums are
+ *    loaded and stored by the step, nothing is alive across the loop, and a broadcast is one load. What keeps an array
+ *    in memory is one store to it at a place known at run time only, positions >> 31, which is 0.
  *  - The place under a tap is found once a tap, not once a step.
- *  - A lane that has left a loop is a lane turned off: a loop that asks before a turn computes one more, with all lanes
- *    off, before it ends. So loops ask after it; each has a turn to make.
- *  - What follows the sums is compiled for one block of channels, not for all, which takes half the time; the sums of the
- *    next block move to its place. Push constants are read before it, because each read is a check and a branch.
+ *  - A lane that has left a loop is a lane turned off, and nothing jumps: a loop that asks before a turn (for, while)
+ *    computes one more with all lanes off. So loops ask after it; each has a turn to make.
+ *  - What follows the sums is compiled for one block of channels: unrolled for all it took most of the compiling. The
+ *    sums of the next block move to the first one's places, since indices must stay constants.
+ *  - Push constants are read before loops and branches: each read is a check and a branch.
  */
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_ballot : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "io.glsl"
+#include "inside.glsl"
 #include "epilogue.glsl"
 
 layout (constant_id = 4) const int CO4 = 4;
 layout (constant_id = 5) const int PX = 6;
 layout (constant_id = 6) const bool POINTWISE = false; /* 1x1, stride 1, no padding: positions map to themselves */
 layout (constant_id = 7) const int ACT = ACT_NONE;
-layout (constant_id = 8) const int RESIDUAL = 0; /* a constant, because code for it would double the time to compile */
+layout (constant_id = 8) const int RESIDUAL = 0; /* a constant: read at run time it costs 3 to 7 % of a frame */
 layout (constant_id = 9) const bool PARK = false;
 layout (constant_id = 10) const bool ADDEND = false;
 
@@ -108,7 +110,7 @@ place_tap (int ky, int kx)
 {
   [[unroll]] for (int j = 0; j < PX; j++) {
     int iy = top[j] + ky, ix = left[j] + kx;
-    inside[j] = all (lessThan (uvec2 (ix, iy), uvec2 (iw, ih))); /* negative ones are large then */
+    inside[j] = is_inside (ix, iy, iw, ih);
     under[j] = inside[j] ? iy * iw + ix : 0;
   }
 }
@@ -168,7 +170,7 @@ main ()
   }
   index += CO4;
 
-  int from = at (px, n, 0, 0), added = at (ps, n, 0, 0), next = px.block, next_added = ps.block;
+  int from = at (px, n, 0, 0), x_block = px.block, added = at (ps, n, 0, 0), s_block = ps.block;
   bool adds = panel * CO4 < adding;
   int tap = 0, ky = 0, kx = 0;
   do {
@@ -176,7 +178,7 @@ main ()
       place_tap (ky, kx);
     int ci = 0;
     do {
-      multiply (from + ci * next, adds, added + ci * next_added, index);
+      multiply (from + ci * x_block, adds, added + ci * s_block, index);
       index += STEP_VEC4;
     } while (++ci < ci4);
     if (++kx == kernel) {
@@ -185,18 +187,18 @@ main ()
     }
   } while (++tap < taps);
 
-  int to = at (py, n, panel * CO4, first), next_to = py.block;
-  int beside = at (pr, n, panel * CO4, first), next_beside = pr.block;
-  int left_over = positions - first, blocks = min (co4 - panel * CO4, CO4);
+  int to = at (py, n, panel * CO4, first), y_block = py.block;
+  int beside = at (pr, n, panel * CO4, first), r_block = pr.block;
+  int there = positions - first, blocks = min (co4 - panel * CO4, CO4); /* that the map and y have */
   float least = lo, most = hi, factor = scale, summand = shift;
   int b = 0;
   [[dont_unroll]] do {
     [[unroll]] for (int j = 0; j < PX; j++)
-      if (j * local < left_over) {
+      if (j * local < there) {
         vec4 v = vec4 (acc[j], acc[j + PX], acc[j + 2 * PX], acc[j + 3 * PX]), other = vec4 (0.0);
         if (RESIDUAL != 0)
-          other = r (beside + b * next_beside + j * local);
-        y (to + b * next_to + j * local, finish (v, other, ACT, RESIDUAL, least, most, factor, summand));
+          other = r (beside + b * r_block + j * local);
+        y (to + b * y_block + j * local, finish (v, other, ACT, RESIDUAL, least, most, factor, summand));
       }
     [[unroll]] for (int i = 0; i < (C - 4) * PX; i++)
       acc[i] = acc[i + 4 * PX];

@@ -14,6 +14,7 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "io.glsl"
+#include "inside.glsl"
 
 layout (constant_id = 4) const int CO4 = 4;
 layout (constant_id = 5) const int PX = 4;
@@ -41,7 +42,7 @@ multiply (int n, int ty, int tx, int ci, int index, int from)
   vec4 xv[PX];
   [[unroll]] for (int j = 0; j < PX; j++) {
     int iy = oy[j] + ty, ix = ox[j] + tx;
-    bool inside = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
+    bool inside = is_inside (ix, iy, iw, ih);
     xv[j] = inside ? x (at (px, n, ci, iy * iw + ix)) : vec4 (0.0);
   }
   [[unroll]] for (int l = 0; l < 4; l++)

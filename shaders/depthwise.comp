@@ -12,6 +12,7 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "io.glsl"
+#include "inside.glsl"
 #include "epilogue.glsl"
 
 layout (constant_id = 4) const int KERNEL = 3;
@@ -63,7 +64,7 @@ main ()
     int ix = ox * STRIDE + kx - pad_left;
     [[unroll]] for (int row = 0; row < (ROWS - 1) * STRIDE + KERNEL; row++) {
       int iy = oy * STRIDE + row - pad_top;
-      bool inside = all (lessThan (uvec2 (ix, iy), uvec2 (iw, ih))); /* negative ones are large then */
+      bool inside = is_inside (ix, iy, iw, ih);
       vec4 v = x (at (px, n, b, inside ? iy * iw + ix : 0)); /* never under a condition: all loads go out together */
       v = inside ? v : vec4 (0.0);
       [[unroll]] for (int k = 0; k < ROWS; k++) {

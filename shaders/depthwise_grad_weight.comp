@@ -13,6 +13,7 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_arithmetic : require
 #include "io.glsl"
+#include "inside.glsl"
 
 layout (constant_id = 4) const bool FOLD = true;    /* lanes add up by subgroup arithmetic */
 layout (constant_id = 5) const bool NARROW = false; /* a row of dy is shorter than a subgroup */
@@ -48,7 +49,7 @@ main ()
       vec4 dy = g (at (pg, n, block, p));
       [[unroll]] for (int t = 0; t < KERNEL * KERNEL; t++) {
         int iy = oy * stride + t / KERNEL - pad_top, ix = ox * stride + t % KERNEL - pad_left;
-        bool inside = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
+        bool inside = is_inside (ix, iy, iw, ih);
         acc[t] += inside ? dy * x (at (px, n, block, iy * iw + ix)) : vec4 (0.0);
       }
       if (NARROW) {

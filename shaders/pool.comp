@@ -7,6 +7,7 @@
  */
 #extension GL_GOOGLE_include_directive : require
 #include "io.glsl"
+#include "inside.glsl"
 
 layout (constant_id = 4) const int KERNEL = 2;
 layout (constant_id = 5) const bool MAXIMUM = true;
@@ -35,8 +36,8 @@ main ()
   [[unroll]] for (int ky = 0; ky < KERNEL; ky++)
     [[unroll]] for (int kx = 0; kx < KERNEL; kx++) {
       int iy = oy * stride + ky - pad_top, ix = ox * stride + kx - pad_left;
-      bool inside = all (lessThan (uvec2 (ix, iy), uvec2 (iw, ih))); /* negative ones are large then */
-      vec4 u = x (at (px, n, block, inside ? iy * iw + ix : 0));      /* never under a condition, see depthwise.comp */
+      bool inside = is_inside (ix, iy, iw, ih);
+      vec4 u = x (at (px, n, block, inside ? iy * iw + ix : 0)); /* never under a condition, see depthwise.comp */
       u = inside ? u : vec4 (pad_value);
       v = MAXIMUM ? max (v, u) : v + u;
     }

@@ -11,6 +11,7 @@
  */
 #extension GL_GOOGLE_include_directive : require
 #include "io.glsl"
+#include "inside.glsl"
 
 layout (constant_id = 4) const int KERNEL = 2;
 layout (constant_id = 5) const int STRIDE = 2;
@@ -37,7 +38,7 @@ wins (int n, int block, int oy, int ox, int own, vec4 v)
   vec4 won = vec4 (1.0);
   [[unroll]] for (int k = 0; k < KERNEL * KERNEL; k++) {
     int iy = oy * STRIDE - pad_top + k / KERNEL, ix = ox * STRIDE - pad_left + k % KERNEL;
-    bool inside = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
+    bool inside = is_inside (ix, iy, iw, ih);
     vec4 u = inside ? x (at (px, n, block, iy * iw + ix)) : vec4 (pad_value);
     if (k < own)
       won *= vec4 (greaterThan (v, u));

@@ -53,7 +53,7 @@ main ()
   int q = table (entry).x;
   ivec3 even = ivec3 (1 << 21), odd = even;
   int g = 0;
-  do { /* there is one, and a loop that asks first goes once more on a CPU (conv.comp) */
+  do { /* never empty; asks at its end for the reason in conv.comp */
     ivec4 w = table (entry + 1 + g);
     Quad chroma, p;
     if (YUV)

@@ -39,12 +39,12 @@ main ()
     int at = table (entry).x * inner_w + px;
     ivec3 sum = ivec3 (1 << 21);
     int g = 0;
-    do {
+    do { /* never empty; asks at its end for the reason in conv.comp */
       ivec4 w = table (entry + 1 + g);
-      sum += w.x * bytes (scratch (at)).xyz;
-      sum += w.y * bytes (scratch (at + inner_w)).xyz;
-      sum += w.z * bytes (scratch (at + 2 * inner_w)).xyz;
-      sum += w.w * bytes (scratch (at + 3 * inner_w)).xyz;
+      /* Weights are a row's, the same for all lanes. Without a resize one of four is not 0, and reads cost most here. */
+      [[unroll]] for (int k = 0; k < 4; k++)
+        if (w[k] != 0)
+          sum += w[k] * bytes (scratch (at + k * inner_w)).xyz;
       at += 4 * inner_w;
     } while (++g < groups);
     rgb = min (sum >> 22, ivec3 (255));

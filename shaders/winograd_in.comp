@@ -10,6 +10,7 @@
  */
 #extension GL_GOOGLE_include_directive : require
 #include "io.glsl"
+#include "inside.glsl"
 #include "winograd.glsl"
 
 READ (0, x)
@@ -34,7 +35,7 @@ main ()
   [[unroll]] for (int j = 0; j < 6; j++) {
     [[unroll]] for (int i = 0; i < 6; i++) {
       int iy = top + i, ix = left + j;
-      bool inside = iy >= 0 && iy < ih && ix >= 0 && ix < iw;
+      bool inside = is_inside (ix, iy, iw, ih);
       vec4 value = x (at (px, n, block, inside ? iy * iw + ix : 0));
       d[j][i] = inside ? value : vec4 (0.0);
     }

@@ -104,23 +104,26 @@ choose_tile (DeimConvKernel kernel, const DeimConvWork *work, const DeimDispatch
 }
 
 /* Of the columns of positions that an invocation may have on a CPU, those which compute @positions soonest: wide tiles
- * fetch weights less often, but the last tile of a small map is half empty. */
+ * fetch weights less often, but the last tile of a small map may be mostly empty. A workgroup is one subgroup there. */
 static gint
-choose_columns (gboolean pointwise, gint positions, const DeimDispatchList *list)
+choose_columns (gboolean window, gint positions, const DeimDispatchList *list)
 {
-  static const struct Columns {
-    gint n, cost; /* cost: time of a position, in hundredths of the best's (docs/performance.md) */
-  } plain[] = { { 6, 100 }, { 5, 102 }, { 4, 109 } }, parked[] = { { 8, 100 }, { 5, 108 }, { 4, 115 } };
-  const struct Columns *columns = list->device.park ? parked : plain;
-  if (list->device.park && !pointwise)
-    return 5;
+  /* cost: a position's time, in hundredths of the best's; measured, docs/performance.md, "Columns" */
+  static const struct {
+    gint n, cost;
+  } choices[][3] = {
+    { { 6, 100 }, { 5, 102 }, { 4, 109 } }, /* sums in registers */
+    { { 8, 100 }, { 5, 108 }, { 4, 112 } }, /* parked, 1x1 */
+    { { 5, 100 }, { 8, 130 }, { 4, 130 } }, /* parked, with a window */
+  };
+  guint kind = !list->device.park ? 0 : window ? 2 : 1;
   gint chosen = 0, least = G_MAXINT;
-  for (guint i = 0; i < G_N_ELEMENTS (plain); i++) {
-    gint tile = columns[i].n * (gint) list->device.subgroup_size;
-    gint cost = deim_conv2d_divide_up (positions, tile) * columns[i].n * columns[i].cost;
+  for (guint i = 0; i < G_N_ELEMENTS (choices[kind]); i++) {
+    gint n = choices[kind][i].n, tile = n * (gint) list->device.subgroup_size;
+    gint cost = deim_conv2d_divide_up (positions, tile) * n * choices[kind][i].cost;
     if (cost < least) {
       least = cost;
-      chosen = columns[i].n;
+      chosen = n;
     }
   }
   return chosen;
@@ -134,9 +137,9 @@ choose_by_rule (const DeimConvWork *work, const DeimDispatchList *list)
     return matrices ? matrices : choose_tile (DEIM_CONV_TILES, work, list);
   }
   if (deim_conv2d_suits_winograd (work, list))
-    return find (DEIM_CONV_WINOGRAD, 4, choose_columns (TRUE, deim_conv2d_count_winograd_tiles (work->y), list));
+    return find (DEIM_CONV_WINOGRAD, 4, choose_columns (FALSE, deim_conv2d_count_winograd_tiles (work->y), list));
   return find (DEIM_CONV_ROWS, deim_conv2d_panel_blocks (list, work->y),
-               choose_columns (work->pointwise, work->y->shape.h * work->y->shape.w, list));
+               choose_columns (!work->pointwise, work->y->shape.h * work->y->shape.w, list));
 }
 
 /* "conv2d 3x3/2 16>64 40x40 x1 fp32": kernel and stride, channels with padding, size of the result, batch, and the

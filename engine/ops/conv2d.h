@@ -90,7 +90,7 @@ gboolean deim_conv2d_leaves_idle (const DeimConvWork *work, const DeimDispatchLi
 /* Whether cooperative matrices can compute it at all, and whether the device's subgroups can make up such a tile. */
 gboolean deim_conv2d_suits_matrices (const DeimConvWork *work, const DeimDispatchList *list);
 gboolean deim_conv2d_fits_matrices (const DeimConvVariant *tile, const DeimDispatchList *list);
-/* Of 4x4 positions each, that Winograd computes. */
+/* How many tiles of 4x4 positions Winograd makes of @y. */
 gint deim_conv2d_count_winograd_tiles (const DeimTensor *y);
 /* Whether Winograd can be done at all, and whether it should pay. */
 gboolean deim_conv2d_allows_winograd (const DeimConvWork *work, const DeimDispatchList *list);
