@@ -62,6 +62,7 @@ output (Network *n, DeimTensor *tensor)
 static gboolean
 build (Network *n, GError **error)
 {
+  /* SIDE: maps for which conv.comp takes the tiles of large networks (test-conv2d-variant.c has it, too) */
   enum { SIDE = 24, CHANNELS = 32, HEADS = 4, QUERIES = 20, MANY = 256 };
   DeimGraph *g = n->graph = deim_graph_new (NULL);
   n->random = 1;

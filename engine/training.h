@@ -52,6 +52,7 @@ DeimTrainingSession *deim_training_new (DeimDevice *device, const DeimArch *arch
 void deim_training_free (DeimTrainingSession *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DeimTrainingSession, deim_training_free)
 
+/* Whether it stores activations as fp16, as the options asked for. */
 gboolean deim_training_is_half (const DeimTrainingSession *session);
 /* The inputs and outputs, with their shapes; belongs to the session. */
 const DeimTrainingOutputs *deim_training_get_io (const DeimTrainingSession *session);

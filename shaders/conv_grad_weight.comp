@@ -17,6 +17,7 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_arithmetic : require
 #include "io.glsl"
+#include "inside.glsl"
 
 layout (constant_id = 4) const bool FOLD = true;    /* lanes add up by subgroup arithmetic */
 layout (constant_id = 5) const bool NARROW = false; /* a row of dy is shorter than a subgroup */
@@ -49,7 +50,7 @@ void
 fetch (int j, int n, int row, int column, int p, int oy, int ox, int ky, int kx, bool live)
 {
   int iy = oy * stride + ky - pad_top, ix = ox * stride + kx - pad_left;
-  bool inside = live && (POINTWISE || (iy >= 0 && iy < ih && ix >= 0 && ix < iw));
+  bool inside = live && (POINTWISE || is_inside (ix, iy, iw, ih));
   int q = !inside ? 0 : POINTWISE ? p : iy * iw + ix;
   [[unroll]] for (int i = 0; i < TI; i++) {
     vec4 v = x (at (px, n, min (column + i, columns - 1), q));

@@ -33,7 +33,7 @@ find_corners (vec2 location, ivec2 wh, bool discrete)
   [[unroll]] for (int k = 0; k < 4; k++) {
     ivec2 q = c + ivec2 (k & 1, k >> 1);
     vec2 weight = mix (1.0 - f, f, vec2 (k & 1, k >> 1));
-    bool inside = q.x >= 0 && q.x < wh.x && q.y >= 0 && q.y < wh.y;
+    bool inside = is_inside (q.x, q.y, wh.x, wh.y);
     r.pixel[k] = inside ? q.y * wh.x + q.x : -1;
     r.share[k] = weight.x * weight.y;
     r.slope[k] = vec2 ((k & 1) != 0 ? weight.y : -weight.y, (k >> 1) != 0 ? weight.x : -weight.x) * vec2 (wh);

@@ -16,6 +16,7 @@
  */
 #extension GL_GOOGLE_include_directive : require
 #include "io.glsl"
+#include "inside.glsl"
 
 layout (constant_id = 4) const int POINTS = 12; /* of a head, all levels */
 layout (constant_id = 5) const int LEVELS = 3;
@@ -49,7 +50,7 @@ sample_bilinear (int n, int block, int token, ivec2 wh, vec2 location)
   [[unroll]] for (int k = 0; k < 4; k++) {
     ivec2 at_pixel = c + ivec2 (k & 1, k >> 1);
     vec2 weight = mix (1.0 - f, f, vec2 (k & 1, k >> 1));
-    bool inside = at_pixel.x >= 0 && at_pixel.x < wh.x && at_pixel.y >= 0 && at_pixel.y < wh.y;
+    bool inside = is_inside (at_pixel.x, at_pixel.y, wh.x, wh.y);
     ivec2 safe = clamp (at_pixel, ivec2 (0), wh - 1);
     vec4 value = v (at (pv, n, block, token + safe.y * wh.x + safe.x));
     sum += inside ? value * (weight.x * weight.y) : vec4 (0.0);

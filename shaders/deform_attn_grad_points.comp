@@ -12,6 +12,7 @@
  */
 #extension GL_GOOGLE_include_directive : require
 #include "io.glsl"
+#include "inside.glsl"
 #include "deform.glsl"
 
 layout (constant_id = 4) const int POINTS = 12; /* of a head, all levels */

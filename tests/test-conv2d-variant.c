@@ -73,6 +73,11 @@ test_columns (void)
     { 16, 20, 1, FALSE, FALSE, "rows-4x5" },
     { 16, 80, 1, FALSE, FALSE, "rows-4x6" },
     { 16, 80, 3, FALSE, FALSE, "rows-4x6" },
+    /* the self-test's, which must be those that large networks get */
+    { 32, 24, 1, TRUE, FALSE, "rows-4x8" },
+    { 32, 24, 3, TRUE, FALSE, "rows-4x5" },
+    { 32, 24, 1, FALSE, FALSE, "rows-4x6" },
+    { 32, 24, 3, FALSE, FALSE, "rows-4x6" },
     /* products of Winograd are pointwise, a position a tile */
     { 128, 20, 3, TRUE, TRUE, "winograd-4x4" },
     { 128, 80, 3, TRUE, TRUE, "winograd-4x5" },
