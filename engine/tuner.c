@@ -17,6 +17,9 @@
 /* A gain that is less may be chance. */
 #define WORTH_IT 0.95
 
+/* A GPU that waited while pipelines were made runs its first frames at a third of its speed. */
+#define WARM_US 100000
+
 typedef struct {
   DeimModel *model;
   DeimGpu *gpu;
@@ -128,14 +131,28 @@ goes_on (Tuner *tuner, const gchar *variant, guint frame)
   return !tuner->stopped;
 }
 
-/* All frames of @n trials, in turn; the first of each makes its pipelines. */
+static gboolean
+run_frame (const Tuner *tuner, Trial *const *trials, guint n, gboolean counts, GError **error)
+{
+  for (guint i = 0; i < n; i++)
+    if (!trial_run (trials[i], tuner, counts, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* All frames of @n trials, in turn, after some that do not count: the first of each makes its pipelines. */
 static gboolean
 run_step (Tuner *tuner, const gchar *variant, Trial *const *trials, guint n, GError **error)
 {
-  for (guint frame = 0; frame <= tuner->frames && goes_on (tuner, variant, frame); frame++)
-    for (guint i = 0; i < n; i++)
-      if (!trial_run (trials[i], tuner, frame > 0, error))
-        return FALSE;
+  if (goes_on (tuner, variant, 0) && !run_frame (tuner, trials, n, FALSE, error))
+    return FALSE;
+  gint64 warm = g_get_monotonic_time () + WARM_US;
+  while (!deim_gpu_get_policy (tuner->gpu)->on[DEIM_DECISION_CPU] && g_get_monotonic_time () < warm)
+    if (!run_frame (tuner, trials, n, FALSE, error))
+      return FALSE;
+  for (guint frame = 1; frame <= tuner->frames && goes_on (tuner, variant, frame); frame++)
+    if (!run_frame (tuner, trials, n, TRUE, error))
+      return FALSE;
   tuner->step++;
   return TRUE;
 }

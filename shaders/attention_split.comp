@@ -7,15 +7,19 @@
  *   g [tk] vec4, its first lane: with GROUPS a query sees the keys of group 0 and of its own
  *
  * LANES invocations share a query of one head, each with every LANES-th key, CHUNK at a time, and with a running
- * maximum and sums of its own; these meet in shared memory, in the order of the invocations.
+ * maximum and sums of its own. These meet by subgroup arithmetic where LANES are a subgroup, else in shared memory, in
+ * the order of the invocations.
  */
 #extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_arithmetic : require
 #include "io.glsl"
 
 layout (constant_id = 4) const int HD4 = 4;
 layout (constant_id = 5) const int LANES = 32;
 layout (constant_id = 6) const int CHUNK = 4;
 layout (constant_id = 7) const bool GROUPS = false;
+layout (constant_id = 8) const bool SUBGROUPS = false; /* LANES are a subgroup */
 
 #define LOWEST -3.402823466e38
 
@@ -33,8 +37,8 @@ layout (push_constant) uniform Push {
 };
 
 const int LOCAL = int (gl_WorkGroupSize.x);
-shared vec2 found[LOCAL]; /* maximum and sum of an invocation */
-shared vec4 parts[LOCAL];
+shared vec2 found[SUBGROUPS ? 1 : LOCAL]; /* maximum and sum of an invocation */
+shared vec4 parts[SUBGROUPS ? 1 : LOCAL];
 
 void
 main ()
@@ -75,6 +79,16 @@ main ()
       [[unroll]] for (int b = 0; b < HD4; b++)
         acc[b] += weight * v (at (pv, n, head * HD4 + b, key));
     }
+  }
+
+  if (SUBGROUPS) {
+    float share = exp (top - subgroupMax (top)), all = subgroupAdd (sum * share);
+    [[unroll]] for (int b = 0; b < HD4; b++) {
+      vec4 total = subgroupAdd (acc[b] * share);
+      if (lane == b % LANES && query < tq)
+        y (at (py, n, head * HD4 + b, query), total / all);
+    }
+    return;
   }
 
   found[me] = vec2 (top, sum);

@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #version 450
 /*
- * conv_coopmat: conv_tile.comp with cooperative matrices, for operands stored as fp16. Sums are fp32, but for x + s.
+ * conv_coopmat: conv_tile.comp with cooperative matrices of fp16. Sums are fp32.
  *
- *   x, s [n][ci4][ih*iw] f16vec4
+ *   x, s [n][ci4][ih*iw] vec4 in either precision: what is stored as fp32 is rounded for the products, after x + s
  *   w panels [co / (4*CO4)][ CO4 f16vec4 of bias | steps x 4 (input lane) x CO4 f16vec4 ]
- *   r, y [n][co4][oh*ow] vec4 in either precision, or with SLICES > 1 y partial sums [n][SLICES][co4][oh*ow] vec4
+ *   r, y [n][co4][oh*ow] vec4 in either precision
  *
- * A workgroup is ROWS by COLUMNS subgroups and owns a panel, 4*CO4 output channels, at TILE positions. Per turn:
+ * A workgroup owns a panel, 4*CO4 output channels, at TILE positions. Per turn:
  *
  *                                x  STEPS*4 x TILE, columns of input channels [position][channel]
- *   w  4*CO4 x STEPS*4           y  4*CO4 x TILE: each subgroup an equal part, OWN_M x OWN_N matrices of M x N
+ *   w  4*CO4 x STEPS*4           y  4*CO4 x TILE
  *   rows [channel][output]
  *
- * M x N x K is the shape that the device multiplies. What the next turn needs is fetched before this one is multiplied.
- * An invocation fetches one position of every STRIDE-th step, and goes from one to the next by counting.
+ * Its subgroups are PARTS times ROWS by COLUMNS. Each has an equal share of y, OWN_M x OWN_N matrices of M x N, and of
+ * the turn's steps: those of one part add up what theirs give, and the parts' sums are added at the end, in order. So
+ * a small map keeps many invocations busy, which bring more of a long sum at a time. M x N x K is the shape that the
+ * device multiplies.
  *
- * y leaves through shared memory, a column of matrices at a time, since only there is it known which invocation holds
- * which number.
+ * Operands come as in conv_tile.comp. y leaves through shared memory, a column of matrices at a time, since only there
+ * is it known which invocation holds which number.
  *
  * Debian 12's glslang cannot compile this; shaders/spirv/ has what a newer one made of it, and
  * shaders/spirv/compile.sh makes it anew.
@@ -35,17 +37,21 @@ layout (constant_id = 4) const int CO4 = 16;
 layout (constant_id = 5) const int TILE = 64;
 layout (constant_id = 6) const bool POINTWISE = false; /* 1x1, stride 1, no padding: positions map to themselves */
 layout (constant_id = 7) const int ACT = ACT_NONE;
-layout (constant_id = 8) const int SLICES = 1;
-layout (constant_id = 9) const bool ADDEND = false; /* the blocks of y before `adding` are made of x + s */
-layout (constant_id = 10) const int M = 16;
-layout (constant_id = 11) const int N = 16;
-layout (constant_id = 12) const int K = 16;
-layout (constant_id = 13) const int ROWS = 2;
-layout (constant_id = 14) const int STEPS = 16; /* blocks of input channels a turn */
+layout (constant_id = 8) const bool ADDEND = false; /* the blocks of y before `adding` are made of x + s */
+layout (constant_id = 9) const int M = 16;
+layout (constant_id = 10) const int N = 16;
+layout (constant_id = 11) const int K = 16;
+layout (constant_id = 12) const int ROWS = 2;
+layout (constant_id = 13) const int STEPS = 16; /* blocks of input channels a turn */
+layout (constant_id = 14) const int PARTS = 1;
 
 layout (std430, set = 0, binding = 0) readonly buffer Input
 {
   f16vec4 x[];
+};
+layout (std430, set = 0, binding = 0) readonly buffer FullInput
+{
+  vec4 x_full[];
 };
 layout (std430, set = 0, binding = 1) readonly buffer Weights
 {
@@ -57,6 +63,10 @@ layout (std430, set = 0, binding = 4) readonly buffer Addend
 {
   f16vec4 s[];
 };
+layout (std430, set = 0, binding = 4) readonly buffer FullAddend
+{
+  vec4 s_full[];
+};
 
 layout (push_constant) uniform Push {
   Place px, py, pr;
@@ -64,130 +74,109 @@ layout (push_constant) uniform Push {
   int ci4, co4, kernel, stride, pad_top, pad_left;
   int residual;
   float lo, hi, scale, shift;
-  int slice_steps;
+  int slice_steps; /* conv_tile's */
   Place ps;
   int adding;
 };
 
-const int LOCAL = int (gl_WorkGroupSize.x); /* a multiple of TILE */
-const int STRIDE = LOCAL / TILE;            /* divides STEPS */
+#include "conv_walk.glsl"
 
-/* The next step: its number, the block of the tap at ky, kx; and the corner of the position's window. */
-int step_at, block_at, ky, kx, iy0, ix0;
-
-void
-begin (int step, int p)
-{
-  int oy = POINTWISE ? 0 : p / ow, tap = POINTWISE ? 0 : step / ci4;
-  iy0 = oy * stride - pad_top;
-  ix0 = POINTWISE ? p : (p - oy * ow) * stride - pad_left;
-  step_at = step;
-  block_at = step - tap * ci4;
-  ky = POINTWISE ? 0 : tap / kernel;
-  kx = tap - ky * kernel;
-}
-
-void
-advance ()
-{
-  step_at += STRIDE;
-  block_at += STRIDE;
-  if (POINTWISE)
-    return;
-  while (block_at >= ci4) {
-    block_at -= ci4;
-    if (++kx == kernel) {
-      kx = 0;
-      ky++;
-    }
-  }
-}
-
-/* The position of the input that the step reads; -1 where that is outside of the map. */
-int
-walk_position ()
-{
-  int iy = iy0 + ky, ix = ix0 + kx;
-  if (POINTWISE)
-    return ix0;
-  return iy >= 0 && iy < ih && ix >= 0 && ix < iw ? iy * iw + ix : -1;
-}
-
-const int COLUMNS = LOCAL / int (SUBGROUP) / ROWS;
+const int COLUMNS = LOCAL / int (SUBGROUP) / (ROWS * PARTS);
 const int OWN_M = 4 * CO4 / ROWS / M, OWN_N = TILE / COLUMNS / N;
-const int DEPTH = 4 * STEPS;
-const int X_LOADS = STEPS / STRIDE, W_LOADS = (DEPTH * CO4 + LOCAL - 1) / LOCAL;
+const int DEPTH = 4 * STEPS, OWN_DEPTH = DEPTH / PARTS;
+const int X_LOADS = STEPS / STEP_STRIDE, W_LOADS = (DEPTH * CO4 + LOCAL - 1) / LOCAL;
+const bool X_HALF = IS_HALF (0), S_HALF = IS_HALF (4);
 
 /* Rows are longer than they are full, so that those of a matrix do not begin in the same bank. */
 const int X_ROW = STEPS + 2, W_ROW = CO4 + 2, Y_ROW = CO4 + 1;
+const int Y_PART = COLUMNS * N * Y_ROW;
 shared f16vec4 xs[TILE * X_ROW];
 shared f16vec4 ws[DEPTH * W_ROW];
-shared vec4 ys[COLUMNS * N * Y_ROW];
+shared vec4 ys[PARTS * Y_PART];
 
-/* What an invocation brings for a turn. */
-f16vec4 xv[X_LOADS], wv[W_LOADS];
+/* What an invocation brings for a turn, and which of it is there, as in conv_tile.comp. */
+f16vec4 xv[X_HALF ? X_LOADS : 1], sv[ADDEND && S_HALF ? X_LOADS : 1], wv[W_LOADS];
+vec4 xv_full[X_HALF ? 1 : X_LOADS], sv_full[ADDEND && !S_HALF ? X_LOADS : 1];
+uint x_there, w_there;
 
-/* Of what is not there the first number is loaded, so that loads are not done under a condition, but for those of s. */
 void
-fetch (int n, int turn, int end, bool there, bool adds, int weights)
+fetch (int n, int turn, int steps, bool there, int weights)
 {
-  [[unroll]] for (int j = 0; j < X_LOADS; j++) {
-    int i = walk_position ();
-    bool inside = there && step_at < end && i >= 0;
-    f16vec4 v = x[inside ? at (px, n, block_at, i) : 0];
-    if (ADDEND)
-      v += adds ? s[inside ? at (ps, n, block_at, i) : 0] : f16vec4 (0.0);
-    xv[j] = inside ? v : f16vec4 (0.0);
-    advance ();
-  }
   int me = int (gl_LocalInvocationIndex);
+  x_there = w_there = 0u;
+  [[unroll]] for (int j = 0; j < X_LOADS; j++) {
+    int step = turn + me / TILE + j * STEP_STRIDE, block, i = find_operand (step, block);
+    bool inside = there && step < steps && i >= 0;
+    int from = inside ? at (px, n, block, i) : px.first, from_s = inside ? at (ps, n, block, i) : ps.first;
+    if (X_HALF)
+      xv[j] = x[from];
+    else
+      xv_full[j] = x_full[from];
+    if (ADDEND && S_HALF)
+      sv[j] = s[from_s];
+    else if (ADDEND)
+      sv_full[j] = s_full[from_s];
+    x_there |= uint (inside) << j;
+  }
   [[unroll]] for (int j = 0; j < W_LOADS; j++) {
     int i = me + j * LOCAL;
-    bool inside = turn + i / (4 * CO4) < end;
-    f16vec4 v = w[inside ? weights + turn * 4 * CO4 + i : 0];
-    wv[j] = inside ? v : f16vec4 (0.0);
+    bool inside = turn + i / (4 * CO4) < steps;
+    wv[j] = w[inside ? weights + turn * 4 * CO4 + i : 0];
+    w_there |= uint (inside) << j;
   }
+}
+
+/* Number @j of what was fetched of x, with s where it @adds. */
+f16vec4
+operand (int j, bool adds)
+{
+  f16vec4 v = X_HALF ? xv[X_HALF ? j : 0] : f16vec4 (xv_full[X_HALF ? 0 : j]);
+  if (ADDEND && adds) {
+    vec4 other = S_HALF ? vec4 (sv[S_HALF ? j : 0]) : sv_full[S_HALF ? 0 : j];
+    v = f16vec4 ((X_HALF ? vec4 (v) : xv_full[X_HALF ? 0 : j]) + other);
+  }
+  return (x_there >> j & 1u) != 0u ? v : f16vec4 (0.0);
 }
 
 void
 main ()
 {
   int me = int (gl_LocalInvocationIndex);
-  int row = int (gl_SubgroupID) / COLUMNS, column = int (gl_SubgroupID) % COLUMNS; /* this subgroup's part */
+  int share = int (gl_SubgroupID) % (ROWS * COLUMNS), row = share / COLUMNS, column = share % COLUMNS;
+  int part = int (gl_SubgroupID) / (ROWS * COLUMNS);
   int panel = int (gl_WorkGroupID.x), base = int (gl_WorkGroupID.y) * TILE;
-  int n = int (gl_WorkGroupID.z) / SLICES, slice = int (gl_WorkGroupID.z) % SLICES;
-  int steps = kernel * kernel * ci4;
-  int first = slice * slice_steps, end = min (first + slice_steps, steps);
+  int n = int (gl_WorkGroupID.z), steps = kernel * kernel * ci4;
   int bias = panel * (CO4 + ((steps + 1) & ~1) * 4 * CO4), weights = bias + CO4;
-  int position = me % TILE, own_step = me / TILE;
+  int position = me % TILE, own_step = me / TILE, own_depth = part * OWN_DEPTH;
   bool there = base + position < positions, adds = panel * CO4 < adding;
 
   coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator> acc[OWN_M * OWN_N];
   [[unroll]] for (int i = 0; i < OWN_M * OWN_N; i++)
     acc[i] = coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator> (0.0);
 
-  begin (first + own_step, base + position);
-  fetch (n, first, end, there, adds, weights);
-  for (int turn = first; turn < end; turn += STEPS) {
+  begin (base + position);
+  fetch (n, 0, steps, there, weights);
+  for (int turn = 0; turn < steps; turn += STEPS) {
     [[unroll]] for (int j = 0; j < X_LOADS; j++)
-      xs[position * X_ROW + own_step + j * STRIDE] = xv[j];
+      xs[position * X_ROW + own_step + j * STEP_STRIDE] = operand (j, adds);
     [[unroll]] for (int j = 0; j < W_LOADS; j++) {
       int i = me + j * LOCAL;
       if (i < DEPTH * CO4)
-        ws[i / CO4 * W_ROW + i % CO4] = wv[j];
+        ws[i / CO4 * W_ROW + i % CO4] = (w_there >> j & 1u) != 0u ? wv[j] : f16vec4 (0.0);
     }
     barrier ();
-    if (turn + STEPS < end)
-      fetch (n, turn + STEPS, end, there, adds, weights);
-    [[unroll]] for (int k = 0; k < DEPTH; k += K) {
+    if (turn + STEPS < steps)
+      fetch (n, turn + STEPS, steps, there, weights);
+    [[unroll]] for (int i = 0; i < OWN_DEPTH; i += K) {
+      int k = own_depth + i;
       coopmat<float16_t, gl_ScopeSubgroup, K, N, gl_MatrixUseB> xm[OWN_N];
       [[unroll]] for (int j = 0; j < OWN_N; j++)
         coopMatLoad (xm[j], xs, (column * OWN_N + j) * N * X_ROW + k / 4, X_ROW, gl_CooperativeMatrixLayoutColumnMajor);
-      [[unroll]] for (int i = 0; i < OWN_M; i++) {
+      [[unroll]] for (int m = 0; m < OWN_M; m++) {
         coopmat<float16_t, gl_ScopeSubgroup, M, K, gl_MatrixUseA> wm;
-        coopMatLoad (wm, ws, k * W_ROW + (row * OWN_M + i) * M / 4, W_ROW, gl_CooperativeMatrixLayoutColumnMajor);
+        coopMatLoad (wm, ws, k * W_ROW + (row * OWN_M + m) * M / 4, W_ROW, gl_CooperativeMatrixLayoutColumnMajor);
         [[unroll]] for (int j = 0; j < OWN_N; j++)
-          acc[i * OWN_N + j] = coopMatMulAdd (wm, xm[j], acc[i * OWN_N + j]);
+          acc[m * OWN_N + j] = coopMatMulAdd (wm, xm[j], acc[m * OWN_N + j]);
       }
     }
     barrier (); /* before the next turn takes its place */
@@ -195,7 +184,7 @@ main ()
 
   [[unroll]] for (int j = 0; j < OWN_N; j++) {
     [[unroll]] for (int i = 0; i < OWN_M; i++)
-      coopMatStore (acc[i * OWN_N + j], ys, column * N * Y_ROW + (row * OWN_M + i) * M / 4, Y_ROW,
+      coopMatStore (acc[i * OWN_N + j], ys, part * Y_PART + column * N * Y_ROW + (row * OWN_M + i) * M / 4, Y_ROW,
                     gl_CooperativeMatrixLayoutColumnMajor);
     barrier ();
     for (int i = me; i < COLUMNS * N * CO4; i += LOCAL) {
@@ -204,12 +193,10 @@ main ()
       if (b >= co4 || p >= positions)
         continue;
       vec4 v = ys[at_row * Y_ROW + q];
-      if (slice == 0)
-        v += vec4 (w[bias + q]);
-      if (SLICES > 1)
-        y (at (py, n * SLICES + slice, b, p), v);
-      else
-        y (at (py, n, b, p), EPILOGUE (v, n, b, p));
+      [[unroll]] for (int k = 1; k < PARTS; k++)
+        v += ys[k * Y_PART + at_row * Y_ROW + q];
+      v += vec4 (w[bias + q]);
+      y (at (py, n, b, p), EPILOGUE (v, n, b, p));
     }
     barrier (); /* before the next column of matrices takes its place */
   }

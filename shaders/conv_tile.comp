@@ -32,8 +32,8 @@ layout (constant_id = 4) const int CO4 = 16;
 layout (constant_id = 5) const int TILE = 64;
 layout (constant_id = 6) const bool POINTWISE = false; /* 1x1, stride 1, no padding: positions map to themselves */
 layout (constant_id = 7) const int ACT = ACT_NONE;
-layout (constant_id = 8) const int SLICES = 1;
-layout (constant_id = 9) const bool ADDEND = false;
+layout (constant_id = 8) const bool ADDEND = false;
+layout (constant_id = 9) const int SLICES = 1;
 layout (constant_id = 10) const int OWN_CO = 2;
 layout (constant_id = 11) const int OWN_PX = 4;
 

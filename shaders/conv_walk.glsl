@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * conv_walk.glsl - which operands an invocation of a tiled convolution fetches (conv_tile.comp): one position of every
- * STEP_STRIDE-th step. Without a branch and without a division of integers, so that the loads of a turn leave one after
+ * conv_walk.glsl - which operands an invocation of a tiled convolution fetches (conv_tile.comp, conv_coopmat.comp): one
+ * position of every STEP_STRIDE-th step. Without a branch and without a division of integers, so that the loads of a turn leave one after
  * the other and nothing waits for the first before the last is under way. For kernels with the constants TILE and
  * POINTWISE and the push constants iw .. pad_left.
  */
@@ -23,7 +23,7 @@ begin (int p)
 
 /* What step @step reads: block @block of the input at the position that is returned; -1 where that is outside of the
  * map. The products are off by some 4e-7 of themselves, and half of 1 / ci4 or 1 / kernel from any whole number: right
- * for sums of up to a million steps. (conv_coopmat.comp counts instead: it is kept as it was when a GPU ran it.) */
+ * for sums of up to a million steps. */
 int
 find_operand (int step, out int block)
 {

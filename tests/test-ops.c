@@ -140,7 +140,9 @@ run_case (const OpCase *test, DeimPrecision precision, const gchar *variant)
     return TRUE;
   }
   const gfloat *reference = deim_reference_get (expected, out);
-  gdouble d = op_distance (actual, reference, n), limit = half && !test->kept ? 4e-3 : 2e-5;
+  /* What is kept in fp32 is rounded for products of matrices, and nowhere else. */
+  gboolean rounded = half && (!test->kept || got_variant (executor, "matrix-"));
+  gdouble d = op_distance (actual, reference, n), limit = rounded ? 4e-3 : 2e-5;
   if (d > limit)
     g_test_message ("%s: [%d, %d, %d, %d] differs by %g", test->name, out->shape.n, out->shape.c, out->shape.h,
                     out->shape.w, d);
@@ -172,11 +174,12 @@ test_variant (gconstpointer variant)
         n += run_case (&op_cases[i], DEIM_PRECISION_AUTO, variant);
       }
   gboolean cpu = is_on (DEIM_DECISION_CPU);
+  /* Two tiles need more shared memory than lavapipe has. */
+  gboolean has_room = is_on (DEIM_DECISION_COOPMAT) && deim_gpu_get_properties (gpu)->max_shared_bytes >= 49152;
   if (cpu && g_str_has_prefix (variant, "winograd-"))
     g_assert_cmpint (n > 0, ==, is_on (DEIM_DECISION_WINOGRAD));
   else if (cpu ? g_str_has_prefix (variant, "rows-")
-               : g_str_has_prefix (variant, "tile-") ||
-                     (is_on (DEIM_DECISION_COOPMAT) && g_str_has_prefix (variant, "matrix-")))
+               : g_str_has_prefix (variant, "tile-") || (has_room && g_str_has_prefix (variant, "matrix-")))
     g_assert_cmpuint (n, >, 0);
   else if (n == 0)
     g_test_skip ("the device has no use for it");

@@ -19,7 +19,7 @@
 /* Least limits that the kernels of shaders/ stay within (Raspberry Pi 5 has 256 invocations and 16 KiB). */
 #define MIN_INVOCATIONS     128
 #define MIN_SHARED          16384
-#define MIN_SHARED_MATRICES 32256 /* conv_coopmat.comp, at its most with subgroups of 16 and more */
+#define MIN_SHARED_MATRICES 32256 /* conv_coopmat.comp's largest tile, at most, with subgroups of 16 and more */
 #define MIN_PUSH            128
 
 static const gchar *const decision_names[DEIM_N_DECISIONS] = {

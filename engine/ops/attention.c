@@ -70,8 +70,8 @@ attention_flop (const DeimNode *node)
 
 /* ---------------------------------------------------------------- dispatch */
 
-/* On a GPU: invocations that share a query, and keys that each scores at a time. 300 queries of eight heads are then
- * 304 workgroups of 256, and 300 keys three turns. */
+/* On a GPU: invocations that share a query, where they are not a subgroup, and keys that each scores at a time. 300
+ * queries of eight heads are then 304 workgroups of 256, and 300 keys three turns. */
 #define SPLIT_LANES 32
 #define SPLIT_CHUNK 4
 
@@ -100,6 +100,7 @@ attention_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error
   DeimTensor *q = node->in[0], *k = node->in[1], *v = node->in[2], *groups = node->in[3], *y = node->out[0];
   gint heads = node->attrs.attention.heads, width = q->shape.c / heads;
   gboolean split = !list->device.cpu;
+  guint subgroup = deim_dispatch_reduction_lanes (list), lanes = subgroup > 1 ? subgroup : SPLIT_LANES;
   DeimDispatch *d = deim_dispatch_append (list, split ? "attention_split" : "attention");
   d->shuffle = list->device.shuffle;
   deim_dispatch_bind (d, DEIM_BIND_READ, q);
@@ -109,9 +110,11 @@ attention_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error
   deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
   deim_dispatch_spec (d, (guint32) (width + 3) / 4);
   if (split)
-    deim_dispatch_spec (d, SPLIT_LANES);
+    deim_dispatch_spec (d, lanes);
   deim_dispatch_spec (d, split ? SPLIT_CHUNK : d->shuffle ? list->device.subgroup_size : 8);
   deim_dispatch_spec (d, groups != NULL);
+  if (split)
+    deim_dispatch_spec (d, subgroup > 1);
   deim_dispatch_push_place (d, list, q);
   deim_dispatch_push_place (d, list, k);
   deim_dispatch_push_place (d, list, v);
@@ -121,8 +124,8 @@ attention_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error
   deim_dispatch_push_int (d, k->shape.w);
   deim_dispatch_push_float (d, (gfloat) (1.0 / sqrt (width)));
   if (split) {
-    d->local_size = MAX (MIN (256, list->device.max_local), list->device.subgroup_size) / SPLIT_LANES * SPLIT_LANES;
-    d->groups[0] = ((guint) q->shape.w * SPLIT_LANES + d->local_size - 1) / d->local_size;
+    d->local_size = MAX (MIN (256, list->device.max_local), list->device.subgroup_size) / lanes * lanes;
+    d->groups[0] = ((guint) q->shape.w * lanes + d->local_size - 1) / d->local_size;
     d->groups[1] = (guint) heads;
     d->groups[2] = (guint) y->shape.n;
   } else { /* few queries: small workgroups keep all cores busy */

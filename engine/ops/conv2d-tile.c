@@ -4,7 +4,8 @@
  *
  * Vulkan does not tell how many cores a GPU has. What counts is that enough workgroups run at a time, and that each
  * reads an operand for many multiplications: so tiles are as large as leaves GROUPS_WANTED workgroups
- * (conv2d-variant.c), where long sums may be shared by several.
+ * (conv2d-variant.c), where long sums may be shared by several. With matrices the subgroups of a workgroup share a sum,
+ * which costs no dispatch for adding the parts.
  */
 #include "engine/ops/conv2d.h"
 
@@ -23,8 +24,8 @@ count_groups (const DeimConvWork *work, const DeimDispatchList *list, const Deim
   return deim_conv2d_divide_up (blocks, tile->co4) * deim_conv2d_divide_up (y.h * y.w, tile->positions) * y.n;
 }
 
-static gint
-count_steps (const DeimConvWork *work, const DeimDispatchList *list)
+gint
+deim_conv2d_count_steps (const DeimConvWork *work, const DeimDispatchList *list)
 {
   return work->kernel * work->kernel * deim_dispatch_layout (list, work->x)->blocks;
 }
@@ -34,7 +35,9 @@ static gint
 count_slices (const DeimConvWork *work, const DeimDispatchList *list, const DeimConvVariant *tile)
 {
   gint wanted = deim_conv2d_divide_up (GROUPS_WANTED, count_groups (work, list, tile));
-  return CLAMP (MIN (wanted, count_steps (work, list) / MIN_STEPS), 1, MAX_SLICES);
+  if (tile->kernel == DEIM_CONV_MATRICES)
+    return 1;
+  return CLAMP (MIN (wanted, deim_conv2d_count_steps (work, list) / MIN_STEPS), 1, MAX_SLICES);
 }
 
 gboolean
@@ -62,12 +65,15 @@ append_sum (const DeimConvWork *work, DeimDispatchList *list, gint parts, gint s
   deim_dispatch_cover (d, list, positions, blocks, y->shape.n);
 }
 
-/* shaders/conv_coopmat.comp takes operands that are fp16 already; what packs plain weights writes fp32. */
+/* shaders/conv_coopmat.comp takes weights that are fp16 already; what packs plain weights writes fp32. What is made of
+ * reference points, and boxes, 4 numbers of fp32 each, are computed from all of their digits. */
 gboolean
 deim_conv2d_suits_matrices (const DeimConvWork *work, const DeimDispatchList *list)
 {
-  return list->device.matrices && !work->weight->plain && deim_dispatch_is_half (list, work->x) &&
-         deim_dispatch_is_half (list, work->addend);
+  gboolean four =
+      deim_dispatch_layout (list, work->x)->blocks == 1 || deim_dispatch_layout (list, work->y)->blocks == 1;
+  return list->device.matrices && list->device.half && !work->weight->plain &&
+         (deim_dispatch_is_half (list, work->x) || !four);
 }
 
 /* Invocations of a workgroup: as many subgroups as the variant has, or more of small ones, for each position to be
@@ -75,7 +81,7 @@ deim_conv2d_suits_matrices (const DeimConvWork *work, const DeimDispatchList *li
 static guint
 matrix_invocations (const DeimConvVariant *tile, const DeimDispatchList *list)
 {
-  guint local = (guint) (tile->rows * tile->columns) * list->device.subgroup_size;
+  guint local = (guint) (tile->rows * tile->columns * tile->parts) * list->device.subgroup_size;
   while (local < (guint) tile->positions)
     local *= 2;
   return local;
@@ -85,29 +91,30 @@ gboolean
 deim_conv2d_fits_matrices (const DeimConvVariant *tile, const DeimDispatchList *list)
 {
   guint local = matrix_invocations (tile, list), positions = (guint) tile->positions, steps = (guint) tile->steps;
-  guint columns = local / list->device.subgroup_size / (guint) tile->rows;
+  guint parts = (guint) tile->parts, columns = local / list->device.subgroup_size / ((guint) tile->rows * parts);
   guint shared = 8 * (positions * (steps + 2) + 4 * steps * (guint) (tile->co4 + 2)) +
-                 16 * columns * list->device.matrix_n * (guint) (tile->co4 + 1); /* xs, ws, ys */
+                 16 * parts * columns * list->device.matrix_n * (guint) (tile->co4 + 1); /* xs, ws, ys */
   return local <= list->device.max_local && local % positions == 0 && steps % (local / positions) == 0 &&
-         positions % (columns * list->device.matrix_n) == 0 && shared <= list->device.max_shared;
+         positions % (columns * list->device.matrix_n) == 0 && 4 * steps % (parts * list->device.matrix_k) == 0 &&
+         shared <= list->device.max_shared;
 }
 
 static void
-push_matrix_specs (DeimDispatch *d, const DeimConvWork *work, const DeimDispatchList *list, const DeimConvVariant *tile)
+push_matrix_specs (DeimDispatch *d, const DeimDispatchList *list, const DeimConvVariant *tile)
 {
-  deim_dispatch_spec (d, work->addend_rows > 0);
   deim_dispatch_spec (d, list->device.matrix_m);
   deim_dispatch_spec (d, list->device.matrix_n);
   deim_dispatch_spec (d, list->device.matrix_k);
   deim_dispatch_spec (d, (guint32) tile->rows);
   deim_dispatch_spec (d, (guint32) tile->steps);
+  deim_dispatch_spec (d, (guint32) tile->parts);
   d->local_size = matrix_invocations (tile, list);
 }
 
 static void
-push_tile_specs (DeimDispatch *d, const DeimConvWork *work, const DeimConvVariant *tile)
+push_tile_specs (DeimDispatch *d, const DeimConvVariant *tile, gint slices)
 {
-  deim_dispatch_spec (d, work->addend_rows > 0);
+  deim_dispatch_spec (d, (guint32) slices);
   deim_dispatch_spec (d, (guint32) tile->rows);
   deim_dispatch_spec (d, (guint32) tile->columns);
   d->local_size = (guint) (tile->co4 / tile->rows * (tile->positions / tile->columns));
@@ -118,7 +125,7 @@ deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list, co
 {
   DeimTensor *x = work->x, *y = work->y, *r = work->residual;
   gint positions = y->shape.h * y->shape.w, blocks = deim_dispatch_layout (list, y)->blocks;
-  gint steps = count_steps (work, list), slices = count_slices (work, list, tile);
+  gint steps = deim_conv2d_count_steps (work, list), slices = count_slices (work, list, tile);
   gboolean matrices = tile->kernel == DEIM_CONV_MATRICES;
   gint slice_steps = deim_conv2d_divide_up (steps, slices);
   slices = deim_conv2d_divide_up (steps, slice_steps);
@@ -139,11 +146,11 @@ deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list, co
   deim_dispatch_spec (d, (guint32) tile->positions);
   deim_dispatch_spec (d, work->pointwise);
   deim_dispatch_spec (d, work->epilogue.act);
-  deim_dispatch_spec (d, (guint32) slices);
+  deim_dispatch_spec (d, work->addend_rows > 0);
   if (matrices)
-    push_matrix_specs (d, work, list, tile);
+    push_matrix_specs (d, list, tile);
   else
-    push_tile_specs (d, work, tile);
+    push_tile_specs (d, tile, slices);
   deim_dispatch_push_place (d, list, x);
   if (slices == 1) {
     deim_dispatch_push_place (d, list, y);

@@ -6,35 +6,41 @@
 #include "engine/ops/conv2d.h"
 
 static const DeimConvVariant variants[] = {
-  { "rows-8x4", DEIM_CONV_ROWS, 8, 4, 0, 0, 0 },
-  { "rows-4x8", DEIM_CONV_ROWS, 4, 8, 0, 0, 0 },
-  { "rows-4x6", DEIM_CONV_ROWS, 4, 6, 0, 0, 0 },
-  { "rows-4x5", DEIM_CONV_ROWS, 4, 5, 0, 0, 0 },
-  { "rows-4x4", DEIM_CONV_ROWS, 4, 4, 0, 0, 0 },
-  { "rows-2x8", DEIM_CONV_ROWS, 2, 8, 0, 0, 0 },
-  { "rows-2x6", DEIM_CONV_ROWS, 2, 6, 0, 0, 0 },
-  { "rows-2x5", DEIM_CONV_ROWS, 2, 5, 0, 0, 0 },
-  { "rows-2x4", DEIM_CONV_ROWS, 2, 4, 0, 0, 0 },
-  { "rows-1x8", DEIM_CONV_ROWS, 1, 8, 0, 0, 0 },
-  { "rows-1x6", DEIM_CONV_ROWS, 1, 6, 0, 0, 0 },
-  { "rows-1x5", DEIM_CONV_ROWS, 1, 5, 0, 0, 0 },
-  { "rows-1x4", DEIM_CONV_ROWS, 1, 4, 0, 0, 0 },
-  { "winograd-4x8", DEIM_CONV_WINOGRAD, 4, 8, 0, 0, 0 },
-  { "winograd-4x6", DEIM_CONV_WINOGRAD, 4, 6, 0, 0, 0 },
-  { "winograd-4x5", DEIM_CONV_WINOGRAD, 4, 5, 0, 0, 0 },
-  { "winograd-4x4", DEIM_CONV_WINOGRAD, 4, 4, 0, 0, 0 },
+  { "rows-8x4", DEIM_CONV_ROWS, 8, 4, 0, 0, 0, 0 },
+  { "rows-4x8", DEIM_CONV_ROWS, 4, 8, 0, 0, 0, 0 },
+  { "rows-4x6", DEIM_CONV_ROWS, 4, 6, 0, 0, 0, 0 },
+  { "rows-4x5", DEIM_CONV_ROWS, 4, 5, 0, 0, 0, 0 },
+  { "rows-4x4", DEIM_CONV_ROWS, 4, 4, 0, 0, 0, 0 },
+  { "rows-2x8", DEIM_CONV_ROWS, 2, 8, 0, 0, 0, 0 },
+  { "rows-2x6", DEIM_CONV_ROWS, 2, 6, 0, 0, 0, 0 },
+  { "rows-2x5", DEIM_CONV_ROWS, 2, 5, 0, 0, 0, 0 },
+  { "rows-2x4", DEIM_CONV_ROWS, 2, 4, 0, 0, 0, 0 },
+  { "rows-1x8", DEIM_CONV_ROWS, 1, 8, 0, 0, 0, 0 },
+  { "rows-1x6", DEIM_CONV_ROWS, 1, 6, 0, 0, 0, 0 },
+  { "rows-1x5", DEIM_CONV_ROWS, 1, 5, 0, 0, 0, 0 },
+  { "rows-1x4", DEIM_CONV_ROWS, 1, 4, 0, 0, 0, 0 },
+  { "winograd-4x8", DEIM_CONV_WINOGRAD, 4, 8, 0, 0, 0, 0 },
+  { "winograd-4x6", DEIM_CONV_WINOGRAD, 4, 6, 0, 0, 0, 0 },
+  { "winograd-4x5", DEIM_CONV_WINOGRAD, 4, 5, 0, 0, 0, 0 },
+  { "winograd-4x4", DEIM_CONV_WINOGRAD, 4, 4, 0, 0, 0, 0 },
   /* Largest first. A tile's shared memory is 256 bytes per block of channels and 64 a position: 8 KiB at most. */
-  { "tile-16x64", DEIM_CONV_TILES, 16, 64, 2, 4, 0 },
-  { "tile-8x64", DEIM_CONV_TILES, 8, 64, 2, 4, 0 },
-  { "tile-8x32", DEIM_CONV_TILES, 8, 32, 1, 4, 0 },
-  { "tile-4x64", DEIM_CONV_TILES, 4, 64, 1, 4, 0 },
-  { "tile-2x64", DEIM_CONV_TILES, 2, 64, 1, 2, 0 },
-  { "tile-1x64", DEIM_CONV_TILES, 1, 64, 1, 1, 0 },
-  /* Likewise. A subgroup of 32 has 16 or 32 channels and positions, multiples of any M and N (engine/gpu/policy.c). */
-  { "matrix-16x128", DEIM_CONV_MATRICES, 16, 128, 2, 4, 8 },
-  { "matrix-8x64", DEIM_CONV_MATRICES, 8, 64, 2, 2, 16 },
-  { "matrix-8x32", DEIM_CONV_MATRICES, 8, 32, 2, 2, 32 },
-  { "matrix-4x64", DEIM_CONV_MATRICES, 4, 64, 1, 4, 16 },
+  { "tile-16x64", DEIM_CONV_TILES, 16, 64, 2, 4, 0, 0 },
+  { "tile-8x64", DEIM_CONV_TILES, 8, 64, 2, 4, 0, 0 },
+  { "tile-8x32", DEIM_CONV_TILES, 8, 32, 1, 4, 0, 0 },
+  { "tile-4x64", DEIM_CONV_TILES, 4, 64, 1, 4, 0, 0 },
+  { "tile-2x64", DEIM_CONV_TILES, 2, 64, 1, 2, 0, 0 },
+  { "tile-1x64", DEIM_CONV_TILES, 1, 64, 1, 1, 0, 0 },
+  /* Likewise. A subgroup of 32 has 16 or 32 channels and positions, multiples of any M and N (engine/gpu/policy.c). Of
+   * two of a size the first is for sums that fill its turns. */
+  { "matrix-16x128", DEIM_CONV_MATRICES, 16, 128, 2, 4, 8, 1 },
+  { "matrix-16x64", DEIM_CONV_MATRICES, 16, 64, 2, 4, 16, 1 },
+  { "matrix-16x32", DEIM_CONV_MATRICES, 16, 32, 2, 2, 32, 2 },
+  { "matrix-8x64", DEIM_CONV_MATRICES, 8, 64, 2, 2, 16, 1 },
+  { "matrix-8x32", DEIM_CONV_MATRICES, 8, 32, 2, 1, 32, 4 },
+  { "matrix-8x16-long", DEIM_CONV_MATRICES, 8, 16, 2, 1, 64, 4 },
+  { "matrix-8x16", DEIM_CONV_MATRICES, 8, 16, 2, 1, 32, 2 },
+  { "matrix-4x64", DEIM_CONV_MATRICES, 4, 64, 1, 4, 16, 1 },
+  { "matrix-4x32", DEIM_CONV_MATRICES, 4, 32, 1, 2, 32, 4 },
 };
 
 const gchar *const *
@@ -50,11 +56,11 @@ deim_conv2d_get_variants (void)
   return names;
 }
 
-/* Half of its channels or more are not there. */
+/* Half of its channels or more are not there; matrices cannot be narrower than 4 blocks. */
 static gboolean
 wastes_half (const DeimConvVariant *variant, gint blocks)
 {
-  return variant->co4 > 1 && variant->co4 / 2 >= blocks;
+  return variant->co4 > (variant->kernel == DEIM_CONV_MATRICES ? 4 : 1) && variant->co4 / 2 >= blocks;
 }
 
 static gboolean
@@ -84,6 +90,16 @@ find (DeimConvKernel kernel, gint co4, gint positions)
   g_return_val_if_reached (NULL);
 }
 
+/* Whether @tile is to be passed over for the @fitting one. */
+static gboolean
+is_passed_over (const DeimConvVariant *tile, const DeimConvVariant *fitting, const DeimConvWork *work,
+                const DeimDispatchList *list)
+{
+  if (fitting && fitting->co4 == tile->co4 && fitting->positions == tile->positions)
+    return TRUE;
+  return tile->steps > 32 && tile->steps > deim_conv2d_count_steps (work, list);
+}
+
 /* The largest tile that neither wastes half of itself on channels that are not there nor leaves the device idle; NULL
  * where none is legal. */
 static const DeimConvVariant *
@@ -92,9 +108,9 @@ choose_tile (DeimConvKernel kernel, const DeimConvWork *work, const DeimDispatch
   const DeimConvVariant *fitting = NULL;
   for (guint i = 0; i < G_N_ELEMENTS (variants); i++) {
     const DeimConvVariant *tile = &variants[i];
-    if (tile->kernel != kernel || !is_legal (tile, work, list))
+    if (tile->kernel != kernel || !is_legal (tile, work, list) || is_passed_over (tile, fitting, work, list))
       continue;
-    if (tile->co4 < (kernel == DEIM_CONV_MATRICES ? 8 : 4) && fitting)
+    if (fitting && tile->co4 < MIN (fitting->co4, kernel == DEIM_CONV_MATRICES ? 8 : 4))
       break; /* narrow tiles are for convolutions of few channels */
     fitting = tile;
     if (!deim_conv2d_leaves_idle (work, list, tile))

@@ -74,7 +74,7 @@ typedef struct {
   gint co4;           /* blocks of output channels: a panel's */
   gint positions;     /* of an invocation (rows, Winograd) or of a workgroup */
   gint rows, columns; /* of a tile: blocks and positions of an invocation; of matrices: subgroups of a workgroup */
-  gint steps;         /* matrices: how many a turn */
+  gint steps, parts;  /* matrices: steps of a turn, and how many times rows by columns the subgroups are */
 } DeimConvVariant;
 
 /* The NULL-terminated names of all of them, whether a device has a use for them or not: for tests. */
@@ -85,6 +85,8 @@ void deim_conv2d_dispatch_dense (const DeimConvWork *work, DeimDispatchList *lis
 void deim_conv2d_dispatch_rows (const DeimConvWork *work, DeimDispatchList *list, const DeimConvVariant *variant);
 void deim_conv2d_dispatch_tiles (const DeimConvWork *work, DeimDispatchList *list, const DeimConvVariant *variant);
 void deim_conv2d_dispatch_winograd (const DeimConvWork *work, DeimDispatchList *list, const DeimConvVariant *variant);
+/* Steps of a sum: blocks of input channels, once for each tap. */
+gint deim_conv2d_count_steps (const DeimConvWork *work, const DeimDispatchList *list);
 /* Whether @tile leaves a GPU idle, however a sum may be shared. */
 gboolean deim_conv2d_leaves_idle (const DeimConvWork *work, const DeimDispatchList *list, const DeimConvVariant *tile);
 /* Whether cooperative matrices can compute it at all, and whether the device's subgroups can make up such a tile. */
