@@ -14,8 +14,9 @@
 #include <string.h>
 
 #define BUFFER_MAX ((gsize) 128 << 20) /* what Vulkan guarantees of a storage buffer's range */
-#define LOCAL_SIZE 64
-#define STEP       8u /* so many pixels of a row are whole words in every plane of every format */
+#define MAX_LOCAL  128                 /* that every device has */
+#define COLUMNS    4                   /* pixels that an invocation of the vertical dispatch makes */
+#define STEP       8u                  /* so many pixels of a row are whole words in every plane of every format */
 
 static gsize
 align (gsize size, gsize to)
@@ -147,8 +148,37 @@ fill_table (const Table *t, gint32 *words)
   }
 }
 
+/* Every pixel is taken as it is, and rows are whole quads. */
+static gboolean
+is_as_is (const Table *t)
+{
+  const DeimResample *r = t->r;
+  if (t->shift || r->in != r->out || r->out % 4)
+    return FALSE;
+  for (guint o = 0; o < r->out; o++)
+    for (guint i = 0; i < r->count[o]; i++)
+      if (r->weight[o * r->taps + i] != (r->first[o] + i == o ? 1 << DEIM_RESIZE_BITS : 0))
+        return FALSE;
+  return TRUE;
+}
+
+/* Workgroups for @items side by side, as large as leaves the fewest invocations without one: those compute in vain. */
 static void
-plan_horizontal (const DeimPreprocess *p, DeimPreprocessDispatch *d, guint groups)
+divide_row (DeimPreprocessDispatch *d, guint items)
+{
+  guint least = G_MAXUINT;
+  for (guint local = MAX_LOCAL; local >= 8; local -= 8) {
+    guint groups = (items + local - 1) / local;
+    if (groups * local >= least)
+      continue;
+    least = groups * local;
+    d->local_size = local;
+    d->groups[0] = groups;
+  }
+}
+
+static void
+plan_horizontal (const DeimPreprocess *p, DeimPreprocessDispatch *d, const Table *table)
 {
   const DeimFormatInfo *info = p->info;
   const DeimSampleInfo *chroma = &info->sample[1];
@@ -163,11 +193,12 @@ plan_horizontal (const DeimPreprocess *p, DeimPreprocessDispatch *d, guint group
     d->spec[d->n_spec++] = info->sample[c].offset / sample_bytes;
   d->spec[d->n_spec++] = chroma->h_shift;
   d->spec[d->n_spec++] = chroma->v_shift;
+  d->spec[d->n_spec++] = is_as_is (table);
 
   guint first_row = p->region.y & ((1u << chroma->v_shift) - 1);
   d->push[d->n_push++] = p->inner_w;
   d->push[d->n_push++] = p->region.h;
-  d->push[d->n_push++] = groups;
+  d->push[d->n_push++] = table->groups;
   d->push[d->n_push++] = first_row;
   for (guint c = 0; c < 3; c++) {
     const DeimStagedPlane *s = &p->plane[info->sample[c].plane];
@@ -178,7 +209,7 @@ plan_horizontal (const DeimPreprocess *p, DeimPreprocessDispatch *d, guint group
   const gint32 colour[] = { k->y0, k->c0, k->y, k->rv, k->gu, k->gv, k->bu };
   for (guint i = 0; i < G_N_ELEMENTS (colour); i++)
     d->push[d->n_push++] = (guint32) colour[i];
-  d->groups[0] = (p->inner_w + LOCAL_SIZE - 1) / LOCAL_SIZE;
+  divide_row (d, is_as_is (table) ? p->inner_w / 4 : p->inner_w);
   d->groups[1] = (first_row + p->region.h + 1) / 2; /* two rows each */
 }
 
@@ -196,7 +227,8 @@ plan_vertical (const DeimPreprocess *p, DeimPreprocessDispatch *d, guint groups,
   d->n_bind = 4;
   memcpy (d->push, push, sizeof push);
   d->n_push = G_N_ELEMENTS (push);
-  d->groups[0] = (p->width + LOCAL_SIZE - 1) / LOCAL_SIZE;
+  d->spec[d->n_spec++] = COLUMNS;
+  divide_row (d, (p->width + COLUMNS - 1) / COLUMNS);
   d->groups[1] = p->height;
 }
 
@@ -225,10 +257,9 @@ deim_preprocess_plan_dispatches (DeimPreprocess *p, GError **error)
     d->bind[1].access = DEIM_PREPROCESS_READ_WORD4;
     d->bind[2].access = DEIM_PREPROCESS_WRITE;
     d->n_bind = 3;
-    d->local_size = LOCAL_SIZE;
     d->groups[2] = 1;
   }
-  plan_horizontal (p, &p->dispatch[0], h.groups);
+  plan_horizontal (p, &p->dispatch[0], &h);
   plan_vertical (p, &p->dispatch[1], v.groups, table_entries (&h));
   return TRUE;
 }

@@ -20,7 +20,7 @@
 #define MIN_BLOCKS_PARKED 12
 #define MIN_BLOCKS_SMALL  8
 #define MIN_TILES         64
-#define MAX_TILES_SMALL   128
+#define MAX_TILES_SMALL   192
 #define BLOCKS_OF_A_FEW   32
 /* Of one of the two buffers: what is larger than caches can hold goes through memory twice. */
 #define MAX_BYTES (64u << 20)
