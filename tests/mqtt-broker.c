@@ -182,6 +182,21 @@ test_reader_new (TestBroker *broker, const gchar *topic)
   mosquitto_subscribe_callback_set (reader->mosquitto, on_subscribe);
   mosquitto_message_callback_set (reader->mosquitto, on_message);
   mosquitto_reconnect_delay_set (reader->mosquitto, 1, 1, FALSE);
+  test_reader_come_back (reader, broker);
+  return reader;
+}
+
+void
+test_reader_leave (TestReader *reader)
+{
+  mosquitto_disconnect (reader->mosquitto);
+  mosquitto_loop_stop (reader->mosquitto, FALSE);
+}
+
+void
+test_reader_come_back (TestReader *reader, const TestBroker *broker)
+{
+  reader->subscribed = FALSE;
   g_assert_cmpint (mosquitto_connect (reader->mosquitto, broker->address, broker->port, 60), ==, MOSQ_ERR_SUCCESS);
   g_assert_cmpint (mosquitto_loop_start (reader->mosquitto), ==, MOSQ_ERR_SUCCESS);
 
@@ -190,14 +205,12 @@ test_reader_new (TestBroker *broker, const gchar *topic)
   while (!reader->subscribed)
     g_assert_true (g_cond_wait_until (&reader->changed, &reader->lock, end));
   g_mutex_unlock (&reader->lock);
-  return reader;
 }
 
 void
 test_reader_free (TestReader *reader)
 {
-  mosquitto_disconnect (reader->mosquitto);
-  mosquitto_loop_stop (reader->mosquitto, FALSE);
+  test_reader_leave (reader);
   mosquitto_destroy (reader->mosquitto);
   mosquitto_lib_cleanup ();
   g_ptr_array_unref (reader->topics);

@@ -34,6 +34,9 @@ typedef struct _TestReader TestReader;
 /* Subscribes to @topic and waits until that is confirmed; comes back by itself when the broker does. The broker keeps
  * what it has for the reader meanwhile. */
 TestReader *test_reader_new (TestBroker *broker, const gchar *topic);
+/* Disconnects; connects and subscribes once more. */
+void test_reader_leave (TestReader *reader);
+void test_reader_come_back (TestReader *reader, const TestBroker *broker);
 void test_reader_free (TestReader *reader);
 
 /* Waits for @count documents, and fails when they do not come. */

@@ -175,7 +175,10 @@ test_restart (gconstpointer data)
     return;
   TestBroker *broker = test_broker_new ("127.0.0.1", OPEN_TO_ALL);
   test_broker_start (broker);
+  /* Away until the end, so that no document is between broker and reader when the broker goes: mosquitto 2.0.11 forgets
+   * which of those a reader has, and sends them twice however often they were published. */
   TestReader *reader = test_reader_new (broker, "deim/#");
+  test_reader_leave (reader);
   g_autofree gchar *properties = g_strdup_printf ("mqtt-qos=%u client-id=gate", qos);
   GstHarness *harness = setup_mqtt (broker->port, properties);
   push_objects (harness, 0, 50);
@@ -197,6 +200,7 @@ test_restart (gconstpointer data)
   assert_silence (harness, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING | GST_MESSAGE_INFO);
 
   /* At QoS 1 what was confirmed by nobody comes twice; at QoS 2 it does not. */
+  test_reader_come_back (reader, broker);
   test_reader_wait (reader, 900);
   guint next = 0, again = 0;
   for (guint i = 0; next < 900; i++) {
