@@ -3,7 +3,8 @@
 /*
  * conv_coopmat: conv_tile.comp with cooperative matrices of fp16. Sums are fp32.
  *
- *   x, s [n][ci4][ih*iw] vec4 in either precision: what is stored as fp32 is rounded for the products, after x + s
+ *   x, s [n][ci4][ih*iw] vec4 in either precision: what is stored as fp32 is rounded for the products, after x + s, and
+ *        beyond the largest number of fp16 becomes that
  *   w panels [co / (4*CO4)][ CO4 f16vec4 of bias | steps x 4 (input lane) x CO4 f16vec4 ]
  *   r, y [n][co4][oh*ow] vec4 in either precision
  *
@@ -130,12 +131,14 @@ fetch (int n, int turn, int steps, bool there, int weights)
 f16vec4
 operand (int j, bool adds)
 {
-  f16vec4 v = X_HALF ? xv[X_HALF ? j : 0] : f16vec4 (xv_full[X_HALF ? 0 : j]);
-  if (ADDEND && adds) {
-    vec4 other = S_HALF ? vec4 (sv[S_HALF ? j : 0]) : sv_full[S_HALF ? 0 : j];
-    v = f16vec4 ((X_HALF ? vec4 (v) : xv_full[X_HALF ? 0 : j]) + other);
-  }
-  return (x_there >> j & 1u) != 0u ? v : f16vec4 (0.0);
+  if ((x_there >> j & 1u) == 0u)
+    return f16vec4 (0.0);
+  if (X_HALF && !(ADDEND && adds))
+    return xv[X_HALF ? j : 0];
+  vec4 v = X_HALF ? vec4 (xv[X_HALF ? j : 0]) : xv_full[X_HALF ? 0 : j];
+  if (ADDEND && adds)
+    v += S_HALF ? vec4 (sv[S_HALF ? j : 0]) : sv_full[S_HALF ? 0 : j];
+  return f16vec4 (clamp (v, -65504.0, 65504.0));
 }
 
 void

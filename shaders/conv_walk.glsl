@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * conv_walk.glsl - which operands an invocation of a tiled convolution fetches (conv_tile.comp, conv_coopmat.comp): one
- * position of every STEP_STRIDE-th step. Without a branch and without a division of integers, so that the loads of a turn leave one after
- * the other and nothing waits for the first before the last is under way. For kernels with the constants TILE and
- * POINTWISE and the push constants iw .. pad_left.
+ * position of every STEP_STRIDE-th step. Without a branch and without a division of integers, so that the loads of a
+ * turn leave one after the other and nothing waits for the first before the last is under way. For kernels with the
+ * constants TILE and POINTWISE and the push constants iw .. pad_left.
  */
 const int LOCAL = int (gl_WorkGroupSize.x); /* a multiple of TILE */
 const int STEP_STRIDE = LOCAL / TILE;

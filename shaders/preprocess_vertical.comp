@@ -8,8 +8,8 @@
  *   place: the vec4 of y at which this picture begins, a batch entry
  *   y [place + height * width] vec4 (r, g, b, 0) / 255
  *
- * The picture lies at (inner_x, inner_y) of the output; around it, `pad` (letterbox). Invocations lie along x; each makes
- * COLUMNS pixels, LOCAL apart, which share the weights.
+ * The picture lies at (inner_x, inner_y) of the output; around it, `pad` (letterbox). Invocations lie along x; each
+ * makes COLUMNS pixels, a workgroup's width apart, which share the weights.
  */
 #extension GL_GOOGLE_include_directive : require
 #include "io.glsl"
@@ -50,7 +50,7 @@ main ()
     int g = 0, n = groups;
     do { /* never empty; asks at its end for the reason in conv.comp */
       ivec4 w = table (entry + 1 + g);
-      /* Weights are a row's, the same for all lanes. Without a resize one of four is not 0, and reads cost most here. */
+      /* Weights are a row's, the same for all lanes. Without a resize one of four is not 0, and reads cost most. */
       [[unroll]] for (int k = 0; k < 4; k++)
         if (w[k] != 0)
           [[unroll]] for (int j = 0; j < COLUMNS; j++)

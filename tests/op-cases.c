@@ -107,8 +107,17 @@ case_kept (DeimGraph *graph)
   gfloat bound = 1.0f / sqrtf ((gfloat) (ci * k * k));
   x->keep_fp32 = TRUE;
   DeimTensor *y =
-      deim_conv2d (graph, x, weight (graph, co, ci, k, k, -bound, bound), NULL, 1, 1, k / 2, k / 2, k / 2, k / 2);
+      deim_conv2d (graph, x, weight (graph, co, ci, k, k, -bound, bound),
+                   op_pick (0, 1) ? weight (graph, co, 1, 1, 1, -1, 1) : NULL, 1, 1, k / 2, k / 2, k / 2, k / 2);
   y->keep_fp32 = TRUE;
+  if (!op_cases_train && op_pick (0, 1)) {
+    DeimNode *node = y->producer;
+    node->in[3] = input (graph, "r", y->shape.n, co, y->shape.h, y->shape.w);
+    node->in[3]->keep_fp32 = TRUE;
+    node->n_in = 4;
+    node->attrs.conv.epilogue.residual_after = TRUE;
+    node->attrs.conv.epilogue.act = DEIM_ACT_RELU;
+  }
   return y;
 }
 
@@ -163,9 +172,11 @@ case_addend (DeimGraph *graph)
   gint co = pick_channels () + (some ? 64 * op_pick (1, 2) : 0);
   DeimTensor *x = input (graph, "x", n, ci, 1, w);
   DeimTensor *y = deim_linear (graph, x, weight (graph, co, ci, 1, 1, -0.2f, 0.2f), weight (graph, co, 1, 1, 1, -1, 1));
+  x->keep_fp32 = op_pick (0, 1);
   DeimNode *node = y->producer;
   node->in[3] = NULL;
   node->in[4] = op_pick (0, 1) ? input (graph, "s", n, ci, 1, w) : constant (graph, 1, ci, 1, w, -1, 1);
+  node->in[4]->keep_fp32 = op_pick (0, 1);
   node->n_in = 5;
   node->attrs.conv.addend_rows = some ? 64 : co;
   return y;
@@ -471,7 +482,8 @@ static DeimTensor *
 case_lqe_stats (DeimGraph *graph)
 {
   DeimTensor *corners = input (graph, "corners", op_pick (1, 2), 4 * DEIM_FDR_BINS, 1, op_pick (1, 40));
-  corners->keep_fp32 = TRUE; /* as in the networks: of equal numbers, which fp16 has many of, either may be in the top */
+  corners->keep_fp32 =
+      TRUE; /* as in the networks: of equal numbers, which fp16 has many of, either may be in the top */
   return deim_lqe_stats (graph, corners);
 }
 

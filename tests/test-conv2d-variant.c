@@ -80,7 +80,11 @@ test_columns (void)
     { 128, 20, 3, TRUE, TRUE, "winograd-4x4" },
     { 128, 80, 3, TRUE, TRUE, "winograd-4x5" },
     { 128, 160, 3, TRUE, TRUE, "winograd-4x8" },
-    { 64, 20, 3, TRUE, TRUE, "rows-4x5" }, /* too few channels for so few tiles */
+    { 64, 20, 3, TRUE, TRUE, "rows-4x5" },     /* too few channels for so few tiles */
+    { 32, 40, 3, TRUE, TRUE, "winograd-4x8" }, /* 100 tiles: of Atto; */
+    { 32, 52, 3, TRUE, TRUE, "winograd-4x8" }, /* 169: of Femto; */
+    { 32, 56, 3, TRUE, TRUE, "rows-4x5" },     /* 196 are too many for so few channels */
+    { 64, 56, 3, TRUE, TRUE, "winograd-4x5" },
     { 128, 20, 3, TRUE, FALSE, "rows-4x5" },
   };
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -131,6 +135,11 @@ test_matrices (void)
     const MatrixCase *c = &cases[i];
     check (&device, c->in, c->out, c->side, c->kernel, c->fp32, c->expected);
   }
+  device.max_shared = 32768; /* three tiles do not fit */
+  check (&device, 128, 128, 80, 3, FALSE, "matrix-8x64");
+  check (&device, 512, 128, 20, 1, FALSE, "matrix-8x16");
+  device.subgroup_size = 4; /* an invocation would bring more than 32 vec4s of weights */
+  check (&device, 512, 128, 20, 1, FALSE, "matrix-8x32");
   device.half = FALSE;
   check (&device, 256, 256, 80, 1, FALSE, "tile-16x64");
 }

@@ -19,7 +19,7 @@
 /* Least limits that the kernels of shaders/ stay within (Raspberry Pi 5 has 256 invocations and 16 KiB). */
 #define MIN_INVOCATIONS     128
 #define MIN_SHARED          16384
-#define MIN_SHARED_MATRICES 32256 /* conv_coopmat.comp's largest tile, at most, with subgroups of 16 and more */
+#define MIN_SHARED_MATRICES 32256 /* conv_coopmat.comp's tile 16x128, at most, with subgroups of 16 and more */
 #define MIN_PUSH            128
 
 static const gchar *const decision_names[DEIM_N_DECISIONS] = {
@@ -182,7 +182,7 @@ decide_fp16 (const DeimGpuProperties *p, const DeimGpuPolicy *policy, const gcha
     *reason = "measured on the CPU: no gain from half the bytes (precision=fp16 works all the same)";
     return FALSE;
   }
-  *reason = "half the memory traffic; arithmetic stays in fp32, and the self-test at load compares them";
+  *reason = "half the memory traffic; sums stay in fp32, and the self-test at load compares them";
   return TRUE;
 }
 

@@ -14,9 +14,10 @@
 #include <string.h>
 
 #define BUFFER_MAX ((gsize) 128 << 20) /* what Vulkan guarantees of a storage buffer's range */
-#define MAX_LOCAL  128                 /* that every device has */
-#define COLUMNS    4                   /* pixels that an invocation of the vertical dispatch makes */
-#define STEP       8u                  /* so many pixels of a row are whole words in every plane of every format */
+#define LOCAL_SIZE 64
+#define MAX_LOCAL  128 /* that every device has */
+#define COLUMNS    4   /* pixels that an invocation of the vertical dispatch makes */
+#define STEP       8u  /* so many pixels of a row are whole words in every plane of every format */
 
 static gsize
 align (gsize size, gsize to)
@@ -162,12 +163,13 @@ is_as_is (const Table *t)
   return TRUE;
 }
 
-/* Workgroups for @items side by side, as large as leaves the fewest invocations without one: those compute in vain. */
+/* Workgroups for @items side by side: of the sizes from LOCAL_SIZE on, the one which leaves the fewest invocations
+ * without an item, since those compute in vain on a CPU. */
 static void
 divide_row (DeimPreprocessDispatch *d, guint items)
 {
   guint least = G_MAXUINT;
-  for (guint local = MAX_LOCAL; local >= 8; local -= 8) {
+  for (guint local = MAX_LOCAL; local >= LOCAL_SIZE; local -= 8) {
     guint groups = (items + local - 1) / local;
     if (groups * local >= least)
       continue;
@@ -209,7 +211,10 @@ plan_horizontal (const DeimPreprocess *p, DeimPreprocessDispatch *d, const Table
   const gint32 colour[] = { k->y0, k->c0, k->y, k->rv, k->gu, k->gv, k->bu };
   for (guint i = 0; i < G_N_ELEMENTS (colour); i++)
     d->push[d->n_push++] = (guint32) colour[i];
-  divide_row (d, is_as_is (table) ? p->inner_w / 4 : p->inner_w);
+  if (is_as_is (table))
+    divide_row (d, p->inner_w / 4);
+  else /* one size for all frames: another is another pipeline */
+    d->groups[0] = (p->inner_w + LOCAL_SIZE - 1) / LOCAL_SIZE;
   d->groups[1] = (first_row + p->region.h + 1) / 2; /* two rows each */
 }
 
@@ -257,6 +262,7 @@ deim_preprocess_plan_dispatches (DeimPreprocess *p, GError **error)
     d->bind[1].access = DEIM_PREPROCESS_READ_WORD4;
     d->bind[2].access = DEIM_PREPROCESS_WRITE;
     d->n_bind = 3;
+    d->local_size = LOCAL_SIZE;
     d->groups[2] = 1;
   }
   plan_horizontal (p, &p->dispatch[0], &h);

@@ -71,8 +71,9 @@ attention_flop (const DeimNode *node)
 /* ---------------------------------------------------------------- dispatch */
 
 /* On a GPU: invocations that share a query, where they are not a subgroup, and keys that each scores at a time. 300
- * queries of eight heads are then 304 workgroups of 256, and 300 keys three turns. */
+ * queries of eight heads are then, by 32, 304 workgroups of 256, and 300 keys three turns. */
 #define SPLIT_LANES 32
+#define LEAST_LANES 8 /* with smaller subgroups a query's invocations meet in shared memory */
 #define SPLIT_CHUNK 4
 
 void
@@ -100,7 +101,9 @@ attention_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error
   DeimTensor *q = node->in[0], *k = node->in[1], *v = node->in[2], *groups = node->in[3], *y = node->out[0];
   gint heads = node->attrs.attention.heads, width = q->shape.c / heads;
   gboolean split = !list->device.cpu;
-  guint subgroup = deim_dispatch_reduction_lanes (list), lanes = subgroup > 1 ? subgroup : SPLIT_LANES;
+  guint subgroup = deim_dispatch_reduction_lanes (list);
+  gboolean by_subgroup = subgroup >= LEAST_LANES;
+  guint lanes = by_subgroup ? subgroup : SPLIT_LANES;
   DeimDispatch *d = deim_dispatch_append (list, split ? "attention_split" : "attention");
   d->shuffle = list->device.shuffle;
   deim_dispatch_bind (d, DEIM_BIND_READ, q);
@@ -114,7 +117,7 @@ attention_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error
   deim_dispatch_spec (d, split ? SPLIT_CHUNK : d->shuffle ? list->device.subgroup_size : 8);
   deim_dispatch_spec (d, groups != NULL);
   if (split)
-    deim_dispatch_spec (d, subgroup > 1);
+    deim_dispatch_spec (d, by_subgroup);
   deim_dispatch_push_place (d, list, q);
   deim_dispatch_push_place (d, list, k);
   deim_dispatch_push_place (d, list, v);

@@ -9,7 +9,8 @@
  */
 #include "engine/ops/conv2d.h"
 
-/* About two for each core of a large GPU: 132 in an H100, 46 in an RTX 4070, 20 to 36 in integrated ones. */
+/* One for each core of a large GPU: 132 in an H200, 46 in an RTX 4070, 20 to 36 in integrated ones. Of 64 to 264 none
+ * was better on the first (docs/performance.md). */
 #define GROUPS_WANTED 128
 #define MAX_SLICES    8
 /* Of a slice: with fewer, adding the parts, which is one more dispatch, costs about as much as it saves. It is a 3x3 of
@@ -66,7 +67,7 @@ append_sum (const DeimConvWork *work, DeimDispatchList *list, gint parts, gint s
 }
 
 /* shaders/conv_coopmat.comp takes weights that are fp16 already; what packs plain weights writes fp32. What is made of
- * reference points, and boxes, 4 numbers of fp32 each, are computed from all of their digits. */
+ * reference points, and what makes boxes of 4 numbers, is computed from all digits. */
 gboolean
 deim_conv2d_suits_matrices (const DeimConvWork *work, const DeimDispatchList *list)
 {
@@ -91,12 +92,13 @@ gboolean
 deim_conv2d_fits_matrices (const DeimConvVariant *tile, const DeimDispatchList *list)
 {
   guint local = matrix_invocations (tile, list), positions = (guint) tile->positions, steps = (guint) tile->steps;
+  guint x_loads = steps * positions / local, w_loads = 4 * steps * (guint) tile->co4 / local; /* a bit of a mask each */
   guint parts = (guint) tile->parts, columns = local / list->device.subgroup_size / ((guint) tile->rows * parts);
   guint shared = 8 * (positions * (steps + 2) + 4 * steps * (guint) (tile->co4 + 2)) +
                  16 * parts * columns * list->device.matrix_n * (guint) (tile->co4 + 1); /* xs, ws, ys */
   return local <= list->device.max_local && local % positions == 0 && steps % (local / positions) == 0 &&
          positions % (columns * list->device.matrix_n) == 0 && 4 * steps % (parts * list->device.matrix_k) == 0 &&
-         shared <= list->device.max_shared;
+         x_loads <= 32 && w_loads <= 32 && shared <= list->device.max_shared;
 }
 
 static void

@@ -90,7 +90,8 @@ find (DeimConvKernel kernel, gint co4, gint positions)
   g_return_val_if_reached (NULL);
 }
 
-/* Whether @tile is to be passed over for the @fitting one. */
+/* Whether @tile is to be passed over: for the @fitting one, which has its size, or because a sum is over before the
+ * first of its long turns. */
 static gboolean
 is_passed_over (const DeimConvVariant *tile, const DeimConvVariant *fitting, const DeimConvWork *work,
                 const DeimDispatchList *list)
@@ -158,17 +159,19 @@ choose_by_rule (const DeimConvWork *work, const DeimDispatchList *list)
                choose_columns (!work->pointwise, work->y->shape.h * work->y->shape.w, list));
 }
 
-/* "conv2d 3x3/2 16>64 40x40 x1 fp32": kernel and stride, channels with padding, size of the result, batch, and the
- * precision, which says what is legal as well as how fast it is. */
+/* "conv2d 3x3/2 16>64 40x40 x1 fp32": kernel and stride, channels with padding, size of the result, batch, the
+ * precision, "kept" where the input is stored as fp32 all the same, and "addend": what is legal, and how fast, goes by
+ * all of these. */
 static gchar *
 describe (const DeimConvWork *work, const DeimDispatchList *list)
 {
   DeimShape y = work->y->shape;
   const gchar *precision = list->device.half ? "fp16" : list->device.winograd ? "auto" : "fp32";
-  return g_strdup_printf ("conv2d %dx%d/%d %d>%d %dx%d x%d %s%s", work->kernel, work->kernel, work->stride,
+  gboolean kept = list->device.half && !deim_dispatch_is_half (list, work->x);
+  return g_strdup_printf ("conv2d %dx%d/%d %d>%d %dx%d x%d %s%s%s", work->kernel, work->kernel, work->stride,
                           4 * deim_dispatch_layout (list, work->x)->blocks,
                           4 * deim_dispatch_layout (list, work->y)->blocks, y.h, y.w, y.n, precision,
-                          work->addend_rows > 0 ? " addend" : "");
+                          kept ? " kept" : "", work->addend_rows > 0 ? " addend" : "");
 }
 
 static const DeimConvVariant *
