@@ -20,10 +20,14 @@
 /*
  * Rounding also moves an activation to the other side of 0, or a place of sampling to another pixel, where gradients
  * jump. That happens to one element in a million, and changes few gradients by some thousandths of their length: so
- * most must keep to the limit above, and all to this part of their length.
+ * most must keep to the limit above, and all to this part of their length. Few numbers decide where a decoder samples:
+ * pictures changed at random by 1e-6 of themselves moved the gradient of D-FINE N's
+ * decoder.decoder.layers.1.cross_attn.sampling_offsets.bias by up to 0.0152 of its length (ten draws, lavapipe), and an
+ * NVIDIA H200's rounding by 0.0151.
  */
-#define JUMP   0.01
-#define MOSTLY 0.85
+#define JUMP           0.01
+#define JUMP_OF_PLACES 0.02
+#define MOSTLY         0.85
 
 static DeimDevice *device;
 
@@ -106,7 +110,7 @@ check_row (Table *table, const gchar *name, const gfloat *values, gsize n)
   gdouble off = MAX (MAX (fabs (sqrt (square) - table->norm[row]), fabs (projection - table->projection[row])), worst);
   gdouble limit = SLACK * table->noise[row] + 1e-6 * table->norm[row];
   table->close += off <= limit;
-  limit += JUMP * typical_length (table, row, n);
+  limit += (strstr (name, ".sampling_offsets.") ? JUMP_OF_PLACES : JUMP) * typical_length (table, row, n);
   if (!(off <= limit))
     g_test_fail_printf (
         "%s: %s is off by %.3g, allowed %.3g; its length is %.6g and should be %.6g, PyTorch's float32 is off by %.2g",
