@@ -107,6 +107,7 @@ test_initial_values (void)
 typedef struct {
   guint steps, stop_after; /* 0: never */
   guint epochs;
+  gdouble best; /* average precision before the last epoch */
   GString *said;
 } Seen;
 
@@ -128,7 +129,9 @@ see_progress (const DeimTrainProgress *progress, gpointer data)
 static void
 see_epoch (const DeimEpochResult *result, gboolean best, gpointer data)
 {
-  ((Seen *) data)->epochs++;
+  Seen *seen = data;
+  if (++seen->epochs < 8)
+    seen->best = MAX (seen->best, result->evaluation.numbers[DEIM_EVALUATION_AP]);
 }
 
 static gboolean
@@ -233,7 +236,9 @@ test_resume (void)
   g_assert_true (finished);
   g_assert_cmpuint (seen.epochs, ==, 8);
   g_assert_cmpuint (seen.steps, ==, 16);
-  g_assert_nonnull (strstr (seen.said->str, "going on with the weights of epoch "));
+  /* so few steps find something or not, as the device rounds */
+  g_assert_cmpint (strstr (seen.said->str, "going on with the weights of epoch ") != NULL, ==, seen.best > 0);
+  g_test_message ("average precision %g", seen.best);
   g_string_free (seen.said, TRUE);
 
   /* stopped in the middle of epochs 1 and 6, at the end of epoch 7 */
