@@ -145,14 +145,13 @@ static gboolean
 run_step (Tuner *tuner, const gchar *variant, Trial *const *trials, guint n, GError **error)
 {
   gboolean warms = !deim_gpu_get_policy (tuner->gpu)->on[DEIM_DECISION_CPU];
-  gint64 warm = G_MAXINT64;
-  for (gboolean first = TRUE; goes_on (tuner, variant, 0) && (first || (warms && g_get_monotonic_time () < warm));
-       first = FALSE) {
-    if (!run_frame (tuner, trials, n, FALSE, error))
+  gint64 warm = 0; /* from when on frames count */
+  do {
+    if (goes_on (tuner, variant, 0) && !run_frame (tuner, trials, n, FALSE, error))
       return FALSE;
-    if (first)
+    if (warm == 0)
       warm = g_get_monotonic_time () + WARM_US;
-  }
+  } while (warms && !tuner->stopped && g_get_monotonic_time () < warm);
   for (guint frame = 1; frame <= tuner->frames && goes_on (tuner, variant, frame); frame++)
     if (!run_frame (tuner, trials, n, TRUE, error))
       return FALSE;

@@ -13,7 +13,7 @@
  *   READ (binding, name)       vec4 name (int index)
  *   READ_RAW (binding, name)   uint name[index], uvec4 name4[index]
  *   WRITE (binding, name)      void name (int index, vec4 value)
- *   WRITE_RAW (binding, name)  name[index] = value, uints
+ *   WRITE_RAW (binding, name)  name[index] = value, uints, name4[index] = value, uvec4s
  *   UPDATE (binding, name)     name[index] += value, vec4s, never fp16: for invocations that own what they add to
  *
  * Specialization constants 0..3 are the executor's (engine/executor.c); kernels begin at 4.
@@ -135,6 +135,10 @@ layout (buffer_reference, std430, buffer_reference_align = 8) writeonly buffer H
   layout (std430, set = 0, binding = B) writeonly buffer NAME##_block                                                  \
   {                                                                                                                    \
     uint NAME[];                                                                                                       \
+  };                                                                                                                   \
+  layout (std430, set = 0, binding = B) writeonly buffer NAME##_block4                                                 \
+  {                                                                                                                    \
+    uvec4 NAME##4 [];                                                                                                  \
   };
 
 #define UPDATE(B, NAME)                                                                                                \

@@ -20,10 +20,6 @@ layout (constant_id = 10) const bool AS_IS = false;
 
 READ_WORDS4 (1, table)
 WRITE_RAW (2, scratch)
-layout (std430, set = 0, binding = 2) writeonly buffer ScratchQuads
-{
-  uvec4 scratch4[];
-};
 
 layout (push_constant) uniform Push {
   int width, rows, groups;

@@ -186,6 +186,7 @@ plan_horizontal (const DeimPreprocess *p, DeimPreprocessDispatch *d, const Table
   const DeimSampleInfo *chroma = &info->sample[1];
   const DeimColour *k = &p->colour;
   guint sample_bytes = info->depth > 8 ? 2 : 1;
+  gboolean as_is = is_as_is (table);
 
   d->shader = "preprocess_horizontal";
   d->bind[0].buffer = DEIM_PREPROCESS_FRAME;
@@ -195,7 +196,7 @@ plan_horizontal (const DeimPreprocess *p, DeimPreprocessDispatch *d, const Table
     d->spec[d->n_spec++] = info->sample[c].offset / sample_bytes;
   d->spec[d->n_spec++] = chroma->h_shift;
   d->spec[d->n_spec++] = chroma->v_shift;
-  d->spec[d->n_spec++] = is_as_is (table);
+  d->spec[d->n_spec++] = as_is;
 
   guint first_row = p->region.y & ((1u << chroma->v_shift) - 1);
   d->push[d->n_push++] = p->inner_w;
@@ -211,7 +212,7 @@ plan_horizontal (const DeimPreprocess *p, DeimPreprocessDispatch *d, const Table
   const gint32 colour[] = { k->y0, k->c0, k->y, k->rv, k->gu, k->gv, k->bu };
   for (guint i = 0; i < G_N_ELEMENTS (colour); i++)
     d->push[d->n_push++] = (guint32) colour[i];
-  if (is_as_is (table))
+  if (as_is)
     divide_row (d, p->inner_w / 4);
   else /* one size for all frames: another is another pipeline */
     d->groups[0] = (p->inner_w + LOCAL_SIZE - 1) / LOCAL_SIZE;

@@ -31,13 +31,13 @@ deim_conv2d_count_steps (const DeimConvWork *work, const DeimDispatchList *list)
   return work->kernel * work->kernel * deim_dispatch_layout (list, work->x)->blocks;
 }
 
-/* As many slices as make GROUPS_WANTED workgroups, if sums are that long. */
+/* As many slices as make GROUPS_WANTED workgroups, if sums are that long; one with matrices. */
 static gint
 count_slices (const DeimConvWork *work, const DeimDispatchList *list, const DeimConvVariant *tile)
 {
-  gint wanted = deim_conv2d_divide_up (GROUPS_WANTED, count_groups (work, list, tile));
   if (tile->kernel == DEIM_CONV_MATRICES)
     return 1;
+  gint wanted = deim_conv2d_divide_up (GROUPS_WANTED, count_groups (work, list, tile));
   return CLAMP (MIN (wanted, deim_conv2d_count_steps (work, list) / MIN_STEPS), 1, MAX_SLICES);
 }
 
