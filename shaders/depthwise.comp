@@ -19,6 +19,7 @@ layout (constant_id = 4) const int KERNEL = 3;
 layout (constant_id = 5) const int STRIDE = 1;
 layout (constant_id = 6) const int ROWS = 4;
 layout (constant_id = 7) const int ACT = ACT_NONE;
+layout (constant_id = 8) const int RESIDUAL = 0; /* a constant: else a fetch for every row is compiled */
 
 READ (0, x)
 READ (1, w)
@@ -78,6 +79,7 @@ main ()
   [[unroll]] for (int k = 0; k < ROWS; k++)
     if (oy + k < oh) {
       int p = (oy + k) * ow + ox;
-      y (at (py, n, b, p), EPILOGUE (acc[k], n, b, p));
+      vec4 other = RESIDUAL != 0 ? r (at (pr, n, b, p)) : vec4 (0.0);
+      y (at (py, n, b, p), finish (acc[k], other, ACT, RESIDUAL, lo, hi, scale, shift));
     }
 }

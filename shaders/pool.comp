@@ -4,21 +4,25 @@
  * pool: maximum, or scaled sum (places outside count), of a square window.
  *
  *   x [n][blocks][ih*iw] vec4    y [n][blocks][oh*ow] vec4
+ *
+ * An invocation owns one column of ROWS outputs of one block: a column of inputs serves all of them.
  */
 #extension GL_GOOGLE_include_directive : require
 #include "io.glsl"
 #include "inside.glsl"
 
 layout (constant_id = 4) const int KERNEL = 2;
-layout (constant_id = 5) const bool MAXIMUM = true;
+layout (constant_id = 5) const int STRIDE = 1;
+layout (constant_id = 6) const int ROWS = 1;
+layout (constant_id = 7) const bool MAXIMUM = true;
 
 READ (0, x)
 WRITE (1, y)
 
 layout (push_constant) uniform Push {
   Place px, py;
-  int iw, ih, ow, positions;
-  int stride, pad_top, pad_left;
+  int iw, ih, ow, oh;
+  int pad_top, pad_left;
   float pad_value; /* what a place outside counts as */
   float scale;     /* of a mean: 1 / kernel^2 */
 };
@@ -27,19 +31,29 @@ void
 main ()
 {
   int block = int (gl_WorkGroupID.y), n = int (gl_WorkGroupID.z);
-  int p = int (gl_GlobalInvocationID.x);
-  if (p >= positions)
+  int strip = divide (int (gl_GlobalInvocationID.x), ow), ox = int (gl_GlobalInvocationID.x) - strip * ow;
+  int oy = strip * ROWS;
+  if (oy >= oh)
     return;
-  int oy = divide (p, ow), ox = p - oy * ow;
+  vec4 v[ROWS];
   /* a scalar choice: Mesa 22.3 folds a choice of vectors by a specialization constant to its first component */
-  vec4 v = vec4 (MAXIMUM ? -3.402823466e38 : 0.0);
-  [[unroll]] for (int ky = 0; ky < KERNEL; ky++)
-    [[unroll]] for (int kx = 0; kx < KERNEL; kx++) {
-      int iy = oy * stride + ky - pad_top, ix = ox * stride + kx - pad_left;
+  [[unroll]] for (int k = 0; k < ROWS; k++)
+    v[k] = vec4 (MAXIMUM ? -3.402823466e38 : 0.0);
+  [[unroll]] for (int kx = 0; kx < KERNEL; kx++) {
+    int ix = ox * STRIDE + kx - pad_left;
+    [[unroll]] for (int row = 0; row < (ROWS - 1) * STRIDE + KERNEL; row++) {
+      int iy = oy * STRIDE + row - pad_top;
       bool inside = is_inside (ix, iy, iw, ih);
       vec4 u = x (at (px, n, block, inside ? iy * iw + ix : 0)); /* never under a condition, see depthwise.comp */
       u = inside ? u : vec4 (pad_value);
-      v = MAXIMUM ? max (v, u) : v + u;
+      [[unroll]] for (int k = 0; k < ROWS; k++) {
+        int ky = row - k * STRIDE;
+        if (ky >= 0 && ky < KERNEL)
+          v[k] = MAXIMUM ? max (v[k], u) : v[k] + u;
+      }
     }
-  y (at (py, n, block, p), MAXIMUM ? v : v * scale);
+  }
+  [[unroll]] for (int k = 0; k < ROWS; k++)
+    if (oy + k < oh)
+      y (at (py, n, block, (oy + k) * ow + ox), MAXIMUM ? v[k] : v[k] * scale);
 }

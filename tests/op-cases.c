@@ -139,7 +139,7 @@ static DeimTensor *
 case_depthwise (DeimGraph *graph)
 {
   gint k = op_pick (0, 1) ? 3 : 5, stride = op_pick (1, 2), c = pick_channels_from (2);
-  DeimTensor *x = input (graph, "x", op_pick (1, 2), c, op_pick (k, 19), op_pick (k, 23));
+  DeimTensor *x = input (graph, "x", op_pick (1, 2), c, op_pick (k, 33), op_pick (k, 23));
   return deim_conv2d (graph, x, weight (graph, c, 1, k, k, -0.5, 0.5), weight (graph, c, 1, 1, 1, -1, 1), stride, c,
                       k / 2, k / 2, k / 2, k / 2);
 }
@@ -321,14 +321,14 @@ static DeimTensor *
 case_max_pool (DeimGraph *graph)
 {
   gint k = op_pick (2, 3), pad = op_pick (0, 1);
-  DeimTensor *x = input (graph, "x", op_pick (1, 2), pick_channels (), op_pick (3, 13), op_pick (3, 13));
+  DeimTensor *x = input (graph, "x", op_pick (1, 2), pick_channels (), op_pick (3, 27), op_pick (3, 13));
   return deim_max_pool (graph, x, k, op_pick (1, 2), pad, pad, pad, pad, op_pick (0, 1) ? 0 : -INFINITY);
 }
 
 static DeimTensor *
 case_avg_pool (DeimGraph *graph)
 {
-  DeimTensor *x = input (graph, "x", op_pick (1, 2), pick_channels (), op_pick (3, 13), op_pick (3, 13));
+  DeimTensor *x = input (graph, "x", op_pick (1, 2), pick_channels (), op_pick (3, 27), op_pick (3, 13));
   return deim_avg_pool (graph, x, op_pick (2, 3), 2, op_pick (0, 1));
 }
 

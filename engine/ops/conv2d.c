@@ -358,7 +358,7 @@ void
 deim_conv2d_dispatch_depthwise (const DeimConvWork *work, DeimDispatchList *list)
 {
   DeimTensor *x = work->x, *y = work->y, *r = work->residual;
-  const gint rows = 4;
+  gint rows = deim_dispatch_choose_rows (list, work->kernel, work->stride, y->shape.h, 4);
   DeimConvPacking packing = packing_of (work);
   DeimPanels panels = { -1, -1 };
   if (work->weight->plain)
@@ -376,6 +376,7 @@ deim_conv2d_dispatch_depthwise (const DeimConvWork *work, DeimDispatchList *list
   deim_dispatch_spec (d, (guint32) work->stride);
   deim_dispatch_spec (d, (guint32) rows);
   deim_dispatch_spec (d, work->epilogue.act);
+  deim_dispatch_spec (d, deim_conv2d_residual (&work->epilogue));
   deim_dispatch_push_place (d, list, x);
   deim_dispatch_push_place (d, list, y);
   deim_dispatch_push_place (d, list, r);

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+/* Inputs that a kernel fetches without a loop: more take long to compile. */
+#define MAX_WINDOW 72
+
 static void
 blob_clear (gpointer data)
 {
@@ -142,6 +145,24 @@ deim_dispatch_cover (DeimDispatch *d, const DeimDispatchList *list, gint lanes, 
   d->groups[0] = ((guint) lanes + d->local_size - 1) / d->local_size;
   d->groups[1] = (guint) groups_y;
   d->groups[2] = (guint) groups_z;
+}
+
+gint
+deim_dispatch_choose_rows (const DeimDispatchList *list, gint kernel, gint stride, gint height, gint otherwise)
+{
+  static const gint choices[] = { 4, 5, 8, 10 };
+  if (!list->device.cpu)
+    return otherwise;
+  gint chosen = 1, least = G_MAXINT;
+  for (guint i = 0; i < G_N_ELEMENTS (choices); i++) {
+    gint column = (choices[i] - 1) * stride + kernel; /* inputs under a column of outputs */
+    gint cost = (height + choices[i] - 1) / choices[i] * column;
+    if (column * kernel <= MAX_WINDOW && cost < least) {
+      least = cost;
+      chosen = choices[i];
+    }
+  }
+  return chosen;
 }
 
 gboolean

@@ -121,6 +121,10 @@ void deim_dispatch_spec (DeimDispatch *d, guint32 value);
 /* Sets local_size for kernels with little work a lane, and groups so that @lanes invocations run in x. */
 void deim_dispatch_cover (DeimDispatch *d, const DeimDispatchList *list, gint lanes, gint groups_y, gint groups_z);
 
+/* How many rows of @height an invocation of a kernel with a window computes, so that few inputs are fetched twice: on a
+ * CPU, where fetches are what takes the time; a GPU has @otherwise. */
+gint deim_dispatch_choose_rows (const DeimDispatchList *list, gint kernel, gint stride, gint height, gint otherwise);
+
 /* Whether @tensor is stored as fp16. */
 gboolean deim_dispatch_is_half (const DeimDispatchList *list, const DeimTensor *tensor);
 

@@ -47,20 +47,23 @@ pool_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
   DeimDispatch *d = deim_dispatch_append (list, "pool");
   deim_dispatch_bind (d, DEIM_BIND_READ, x);
   deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
+  gint rows = deim_dispatch_choose_rows (list, a->kernel, a->stride, y->shape.h, 1);
   deim_dispatch_spec (d, (guint32) a->kernel);
+  deim_dispatch_spec (d, (guint32) a->stride);
+  deim_dispatch_spec (d, (guint32) rows);
   deim_dispatch_spec (d, (guint32) a->max);
   deim_dispatch_push_place (d, list, x);
   deim_dispatch_push_place (d, list, y);
   deim_dispatch_push_int (d, x->shape.w);
   deim_dispatch_push_int (d, x->shape.h);
   deim_dispatch_push_int (d, y->shape.w);
-  deim_dispatch_push_int (d, y->shape.h * y->shape.w);
-  deim_dispatch_push_int (d, a->stride);
+  deim_dispatch_push_int (d, y->shape.h);
   deim_dispatch_push_int (d, a->pad_top);
   deim_dispatch_push_int (d, a->pad_left);
   deim_dispatch_push_float (d, MAX (a->pad_value, -G_MAXFLOAT)); /* -inf: the lowest number serves, see pool.comp */
   deim_dispatch_push_float (d, a->scale);
-  deim_dispatch_cover (d, list, y->shape.h * y->shape.w, deim_dispatch_layout (list, y)->blocks, y->shape.n);
+  deim_dispatch_cover (d, list, y->shape.w * ((y->shape.h + rows - 1) / rows), deim_dispatch_layout (list, y)->blocks,
+                       y->shape.n);
   return TRUE;
 }
 
