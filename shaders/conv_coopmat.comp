@@ -199,7 +199,7 @@ main ()
       [[unroll]] for (int k = 1; k < PARTS; k++)
         v += ys[k * Y_PART + at_row * Y_ROW + q];
       v += vec4 (w[bias + q]);
-      y (at (py, n, b, p), EPILOGUE (v, n, b, p));
+      y (at (py, n, b, p), EPILOGUE (v, residual, n, b, p));
     }
     barrier (); /* before the next column of matrices takes its place */
   }

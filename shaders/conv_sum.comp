@@ -35,5 +35,5 @@ main ()
   vec4 sum = vec4 (0.0);
   for (int s = 0; s < slices; s++)
     sum += part (((n * slices + s) * co4 + b) * positions + p);
-  y (at (py, n, b, p), EPILOGUE (sum, n, b, p));
+  y (at (py, n, b, p), EPILOGUE (sum, residual, n, b, p));
 }

@@ -147,6 +147,6 @@ main ()
       if (SLICES > 1)
         y (at (py, n * SLICES + slice, b, p), v);
       else
-        y (at (py, n, b, p), EPILOGUE (v, n, b, p));
+        y (at (py, n, b, p), EPILOGUE (v, residual, n, b, p));
     }
 }

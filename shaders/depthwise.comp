@@ -30,7 +30,7 @@ layout (push_constant) uniform Push {
   Place px, py, pr;
   int iw, ih, ow, oh;
   int pad_top, pad_left;
-  int residual;
+  int residual; /* RESIDUAL */
   float lo, hi, scale, shift;
 };
 
@@ -79,7 +79,6 @@ main ()
   [[unroll]] for (int k = 0; k < ROWS; k++)
     if (oy + k < oh) {
       int p = (oy + k) * ow + ox;
-      vec4 other = RESIDUAL != 0 ? r (at (pr, n, b, p)) : vec4 (0.0);
-      y (at (py, n, b, p), finish (acc[k], other, ACT, RESIDUAL, lo, hi, scale, shift));
+      y (at (py, n, b, p), EPILOGUE (acc[k], RESIDUAL, n, b, p));
     }
 }

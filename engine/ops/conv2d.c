@@ -358,7 +358,6 @@ void
 deim_conv2d_dispatch_depthwise (const DeimConvWork *work, DeimDispatchList *list)
 {
   DeimTensor *x = work->x, *y = work->y, *r = work->residual;
-  gint rows = deim_dispatch_choose_rows (list, work->kernel, work->stride, y->shape.h, 4);
   DeimConvPacking packing = packing_of (work);
   DeimPanels panels = { -1, -1 };
   if (work->weight->plain)
@@ -367,6 +366,9 @@ deim_conv2d_dispatch_depthwise (const DeimConvWork *work, DeimDispatchList *list
     panels.blob = add_depthwise_panels (work, list);
 
   DeimDispatch *d = deim_dispatch_append (list, "depthwise");
+  if (!list->device.cpu)
+    d->local_size = deim_dispatch_local_size (list);
+  gint rows = deim_dispatch_choose_rows (list, work->kernel, work->stride, y->shape, d->local_size, 4);
   d->shuffle = list->device.shuffle;
   deim_dispatch_bind (d, DEIM_BIND_READ, x);
   deim_conv2d_bind_panels (d, panels);
@@ -387,8 +389,6 @@ deim_conv2d_dispatch_depthwise (const DeimConvWork *work, DeimDispatchList *list
   deim_dispatch_push_int (d, work->pad_top);
   deim_dispatch_push_int (d, work->pad_left);
   deim_conv2d_push_epilogue (d, &work->epilogue);
-  if (!list->device.cpu)
-    d->local_size = MAX (64, list->device.subgroup_size);
   guint lanes = (guint) (y->shape.w * ((y->shape.h + rows - 1) / rows));
   d->groups[0] = (guint) deim_dispatch_layout (list, y)->blocks;
   d->groups[1] = (lanes + d->local_size - 1) / d->local_size;

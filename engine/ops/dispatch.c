@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* Inputs that a kernel fetches without a loop: more take long to compile. */
-#define MAX_WINDOW 72
+/* Inputs that an invocation fetches without a loop, where it has the choice: more take long to compile. */
+#define MAX_WINDOW 96
 
 static void
 blob_clear (gpointer data)
@@ -138,28 +138,37 @@ deim_dispatch_spec (DeimDispatch *d, guint32 value)
   d->spec[d->n_spec++] = value;
 }
 
+guint
+deim_dispatch_local_size (const DeimDispatchList *list)
+{
+  return MAX (64, list->device.subgroup_size);
+}
+
 void
 deim_dispatch_cover (DeimDispatch *d, const DeimDispatchList *list, gint lanes, gint groups_y, gint groups_z)
 {
-  d->local_size = MAX (64, list->device.subgroup_size);
+  d->local_size = deim_dispatch_local_size (list);
   d->groups[0] = ((guint) lanes + d->local_size - 1) / d->local_size;
   d->groups[1] = (guint) groups_y;
   d->groups[2] = (guint) groups_z;
 }
 
 gint
-deim_dispatch_choose_rows (const DeimDispatchList *list, gint kernel, gint stride, gint height, gint otherwise)
+deim_dispatch_choose_rows (const DeimDispatchList *list, gint kernel, gint stride, DeimShape y, guint local,
+                           gint on_gpu)
 {
-  static const gint choices[] = { 4, 5, 8, 10 };
+  static const gint choices[] = { 1, 4, 5, 8, 10 }; /* few, since each is a kernel to compile */
   if (!list->device.cpu)
-    return otherwise;
-  gint chosen = 1, least = G_MAXINT;
+    return on_gpu;
+  gint chosen = 1, lanes = (gint) local;
+  gint64 least = G_MAXINT64;
   for (guint i = 0; i < G_N_ELEMENTS (choices); i++) {
-    gint column = (choices[i] - 1) * stride + kernel; /* inputs under a column of outputs */
-    gint cost = (height + choices[i] - 1) / choices[i] * column;
-    if (column * kernel <= MAX_WINDOW && cost < least) {
+    gint rows = choices[i], column = (rows - 1) * stride + kernel; /* inputs under a column of outputs */
+    gint invocations = y.w * ((y.h + rows - 1) / rows);
+    gint64 cost = (gint64) ((invocations + lanes - 1) / lanes) * column;
+    if (cost < least && (rows == 1 || column * kernel <= MAX_WINDOW)) {
       least = cost;
-      chosen = choices[i];
+      chosen = rows;
     }
   }
   return chosen;

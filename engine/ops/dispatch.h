@@ -118,12 +118,16 @@ void deim_dispatch_push_float (DeimDispatch *d, gfloat value);
 void deim_dispatch_push_place (DeimDispatch *d, const DeimDispatchList *list, const DeimTensor *tensor);
 void deim_dispatch_spec (DeimDispatch *d, guint32 value);
 
-/* Sets local_size for kernels with little work a lane, and groups so that @lanes invocations run in x. */
+/* Invocations of a workgroup for kernels with little work a lane. */
+guint deim_dispatch_local_size (const DeimDispatchList *list);
+/* Sets local_size so, and groups so that @lanes invocations run in x. */
 void deim_dispatch_cover (DeimDispatch *d, const DeimDispatchList *list, gint lanes, gint groups_y, gint groups_z);
 
-/* How many rows of @height an invocation of a kernel with a window computes, so that few inputs are fetched twice: on a
- * CPU, where fetches are what takes the time; a GPU has @otherwise. */
-gint deim_dispatch_choose_rows (const DeimDispatchList *list, gint kernel, gint stride, gint height, gint otherwise);
+/* Of a map @y that is made with windows of @kernel inputs each way, @stride apart: how many rows of a column an
+ * invocation computes. On a CPU, where fetches take the time, those with which workgroups of @local fetch least, 1 to
+ * 10; the last rows may lie below the map. On a GPU @on_gpu. */
+gint deim_dispatch_choose_rows (const DeimDispatchList *list, gint kernel, gint stride, DeimShape y, guint local,
+                                gint on_gpu);
 
 /* Whether @tensor is stored as fp16. */
 gboolean deim_dispatch_is_half (const DeimDispatchList *list, const DeimTensor *tensor);

@@ -44,10 +44,10 @@ pool_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
 {
   DeimTensor *x = node->in[0], *y = node->out[0];
   const DeimPoolAttrs *a = &node->attrs.pool;
+  gint rows = deim_dispatch_choose_rows (list, a->kernel, a->stride, y->shape, deim_dispatch_local_size (list), 1);
   DeimDispatch *d = deim_dispatch_append (list, "pool");
   deim_dispatch_bind (d, DEIM_BIND_READ, x);
   deim_dispatch_bind (d, DEIM_BIND_WRITE, y);
-  gint rows = deim_dispatch_choose_rows (list, a->kernel, a->stride, y->shape.h, 1);
   deim_dispatch_spec (d, (guint32) a->kernel);
   deim_dispatch_spec (d, (guint32) a->stride);
   deim_dispatch_spec (d, (guint32) rows);
