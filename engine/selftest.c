@@ -63,7 +63,7 @@ static gboolean
 build (Network *n, GError **error)
 {
   /* SIDE: maps for which conv.comp takes the tiles of large networks (test-conv2d-variant.c has it, too). Depthwise
-   * layers and pools have their own rows here: windows are short to compile, tiles are not. */
+   * layers and pools get other rows than in those: test-ops has them. */
   enum { SIDE = 24, CHANNELS = 32, HEADS = 4, QUERIES = 20, MANY = 256 };
   DeimGraph *g = n->graph = deim_graph_new (NULL);
   n->random = 1;

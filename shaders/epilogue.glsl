@@ -7,9 +7,9 @@
  */
 #include "act.glsl"
 
-/* Of the sum @v of batch entry @n, block @b, position @p. */
-#define EPILOGUE(v, residual, n, b, p)                                                                                 \
-  finish (v, residual != 0 ? r (at (pr, n, b, p)) : vec4 (0.0), ACT, residual, lo, hi, scale, shift)
+/* Of the sum @v of batch entry @n, block @b, position @p, the residual going to @where. */
+#define EPILOGUE(v, where, n, b, p)                                                                                    \
+  finish (v, where != 0 ? r (at (pr, n, b, p)) : vec4 (0.0), ACT, where, lo, hi, scale, shift)
 
 vec4
 finish (vec4 v, vec4 other, int act, int residual, float lo, float hi, float scale, float shift)

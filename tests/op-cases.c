@@ -321,14 +321,14 @@ static DeimTensor *
 case_max_pool (DeimGraph *graph)
 {
   gint k = op_pick (2, 3), pad = op_pick (0, 1);
-  DeimTensor *x = input (graph, "x", op_pick (1, 2), pick_channels (), op_pick (3, 27), op_pick (3, 13));
+  DeimTensor *x = input (graph, "x", op_pick (1, 2), pick_channels (), op_pick (3, 41), op_pick (3, 70));
   return deim_max_pool (graph, x, k, op_pick (1, 2), pad, pad, pad, pad, op_pick (0, 1) ? 0 : -INFINITY);
 }
 
 static DeimTensor *
 case_avg_pool (DeimGraph *graph)
 {
-  DeimTensor *x = input (graph, "x", op_pick (1, 2), pick_channels (), op_pick (3, 27), op_pick (3, 13));
+  DeimTensor *x = input (graph, "x", op_pick (1, 2), pick_channels (), op_pick (3, 41), op_pick (3, 70));
   return deim_avg_pool (graph, x, op_pick (2, 3), 2, op_pick (0, 1));
 }
 

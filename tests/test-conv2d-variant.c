@@ -2,8 +2,7 @@
 /*
  * test-conv2d-variant.c - which tile a convolution gets on a device, made up: the rules of engine/ops/conv2d-variant.c,
  * on a CPU by the columns of positions (docs/performance.md, "Columns"), on a GPU with matrices by the size of the map
- * and the length of the sum ("On a GPU"), and how many rows an invocation of a depthwise layer or a pool computes. What
- * they compute is test-ops' part. Needs no GPU.
+ * and the length of the sum ("On a GPU"). What each tile computes is test-ops' part. Needs no GPU.
  */
 #include "engine/graph/layout.h"
 #include "engine/ops/dispatch.h"
@@ -145,43 +144,11 @@ test_matrices (void)
   check (&device, 256, 256, 80, 1, FALSE, "tile-16x64");
 }
 
-static void
-test_rows (void)
-{
-  static const struct {
-    gint kernel, stride, side;
-    guint local;
-    gint expected;
-  } cases[] = {
-    { 2, 1, 320, 64, 10 }, /* N's stem */
-    { 2, 1, 160, 64, 10 }, /* Atto's */
-    { 5, 1, 40, 8, 10 },
-    { 5, 1, 13, 8, 5 }, /* 39 of 40 lanes; with 8 rows 26 of 32, and more inputs each */
-    { 3, 2, 104, 8, 8 },
-    { 3, 2, 26, 8, 4 },  /* 28 rows, not 30 */
-    { 3, 2, 10, 64, 1 }, /* 100 lanes: a whole map of 10 rows would be 10 of 64 */
-    { 2, 2, 20, 64, 1 }, /* windows share nothing */
-    { 3, 1, 1, 8, 1 },
-    { 7, 2, 20, 8, 4 },
-    { 9, 1, 20, 8, 1 }, /* more would be too much code */
-  };
-  DeimDispatchList list = { .device = { .subgroup_size = 8, .cpu = TRUE } };
-  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
-    DeimShape y = { 1, 8, cases[i].side, cases[i].side };
-    gint rows = deim_dispatch_choose_rows (&list, cases[i].kernel, cases[i].stride, y, cases[i].local, 4);
-    g_test_message ("%d/%d at %d: %d", cases[i].kernel, cases[i].stride, cases[i].side, rows);
-    g_assert_cmpint (rows, ==, cases[i].expected);
-  }
-  list.device.cpu = FALSE;
-  g_assert_cmpint (deim_dispatch_choose_rows (&list, 2, 1, (DeimShape){ 1, 8, 320, 320 }, 64, 4), ==, 4);
-}
-
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/conv2d-variant/columns", test_columns);
   g_test_add_func ("/conv2d-variant/matrices", test_matrices);
-  g_test_add_func ("/conv2d-variant/rows", test_rows);
   return g_test_run ();
 }

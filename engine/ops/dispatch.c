@@ -165,6 +165,7 @@ deim_dispatch_choose_rows (const DeimDispatchList *list, gint kernel, gint strid
   for (guint i = 0; i < G_N_ELEMENTS (choices); i++) {
     gint rows = choices[i], column = (rows - 1) * stride + kernel; /* inputs under a column of outputs */
     gint invocations = y.w * ((y.h + rows - 1) / rows);
+    /* Whole workgroups: an invocation beyond the map fetches as well, since on lavapipe it is only masked. */
     gint64 cost = (gint64) ((invocations + lanes - 1) / lanes) * column;
     if (cost < least && (rows == 1 || column * kernel <= MAX_WINDOW)) {
       least = cost;

@@ -120,12 +120,13 @@ void deim_dispatch_spec (DeimDispatch *d, guint32 value);
 
 /* Invocations of a workgroup for kernels with little work a lane. */
 guint deim_dispatch_local_size (const DeimDispatchList *list);
-/* Sets local_size so, and groups so that @lanes invocations run in x. */
+/* Sets local_size to deim_dispatch_local_size(), and groups so that @lanes invocations run in x. */
 void deim_dispatch_cover (DeimDispatch *d, const DeimDispatchList *list, gint lanes, gint groups_y, gint groups_z);
 
 /* Of a map @y that is made with windows of @kernel inputs each way, @stride apart: how many rows of a column an
- * invocation computes. On a CPU, where fetches take the time, those with which workgroups of @local fetch least, 1 to
- * 10; the last rows may lie below the map. On a GPU @on_gpu. */
+ * invocation computes. On a CPU, where fetches take the time, those with which workgroups of @local invocations fetch
+ * the fewest inputs, of a few numbers whose code is not too long; the last rows may lie below the map. On a GPU
+ * @on_gpu. */
 gint deim_dispatch_choose_rows (const DeimDispatchList *list, gint kernel, gint stride, DeimShape y, guint local,
                                 gint on_gpu);
 
