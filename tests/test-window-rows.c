@@ -55,12 +55,15 @@ check (const DeimOpDevice *device, const Case *c, guint32 rows)
 static const Case cases[] = {
   { TRUE, 2, 1, 320, 10 }, /* N's stem */
   { TRUE, 2, 1, 160, 10 }, /* Atto's */
-  { TRUE, 3, 2, 10, 1 },   /* 100 of 128 invocations; with 10 rows 10 of 64, and each fetches 63 inputs */
+  { TRUE, 3, 2, 10, 1 },   /* with 10 rows 10 invocations of 64 would have places */
   { TRUE, 2, 2, 20, 1 },   /* windows share nothing */
-  { FALSE, 5, 1, 40, 10 }, { FALSE, 5, 1, 13, 5 }, /* 39 of 40 invocations; with 8 rows 26 of 32, and more inputs each
-                                                    */
-  { FALSE, 3, 2, 104, 8 }, { FALSE, 3, 2, 26, 4 }, /* 28 rows, not 30 */
-  { FALSE, 3, 1, 1, 1 },   { FALSE, 7, 2, 20, 4 }, { FALSE, 9, 1, 20, 1 }, /* more would be too much code */
+  { FALSE, 5, 1, 40, 10 }, /* N's third stage */
+  { FALSE, 5, 1, 13, 5 },  /* 39 invocations of 40; with 8 rows 26 of 32, and more inputs each */
+  { FALSE, 3, 2, 104, 8 }, /* Femto's first */
+  { FALSE, 3, 2, 26, 4 },  /* 28 rows, not 30 */
+  { FALSE, 3, 1, 1, 1 },   /* no more to compute */
+  { FALSE, 7, 2, 20, 4 },  /* as long as code may be */
+  { FALSE, 9, 1, 20, 1 },  /* longer */
 };
 
 static void
