@@ -317,6 +317,7 @@ test_dispatches (Fixture *f, gconstpointer data)
     guint parked;   /* by Winograd for narrower layers, where sums are parked */
   } networks[] = {
     { "deimv2_atto_320x320_1", "deimv2_atto", 127, 127, 6 },
+    { "deimv2_femto_416x416_1", "deimv2_femto", 127, 127, 6 },
     { "deim_dfine_n_320x320_1", "deim_dfine_n", 150, 150, 0 },
     { "deim_dfine_s_384x640_1", "deim_dfine_s", 192, 168, 0 },
     { "deim_r18_320x320_1", "deim_r18", 188, 162, 0 },

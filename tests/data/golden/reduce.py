@@ -10,7 +10,7 @@ import sys
 
 SETS = ("deimv2_atto_320x320_1 deimv2_n_384x640_1 deim_dfine_n_320x320_1 dfine_n_320x320_1 deim_r18_320x320_1 "
         "rtdetrv2_r18_320x320_1 rtdetr_r18_320x320_1 rtdetrv2_hgl_320x320_1 rtdetr_dla34_320x320_1 "
-        "var_n_discrete_320x320_1 var_n_one2many_320x320_1 deim_dfine_s_384x640_1").split()
+        "var_n_discrete_320x320_1 var_n_one2many_320x320_1 deim_dfine_s_384x640_1 deimv2_femto_416x416_1").split()
 SAME_PARAMS = {"dfine_n": "deim_dfine_n", "var_n_discrete": "deim_dfine_n", "var_n_one2many": "deim_dfine_n"}
 SAME_SUMS = {"rtdetrv2_r18": "rtdetrv2_r18_dsp"}  # sampled otherwise, with the same tensors; it has no sums of its own
 KEEP = ("image image_seed topk_boundary_gap logits_maxdiff_f64 boxes_maxdiff_f64").split()
