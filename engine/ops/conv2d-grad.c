@@ -171,7 +171,7 @@ dispatch_phase (const DeimNode *node, DeimDispatchList *list, gint py, gint px)
   deim_dispatch_push_int (d, s * dx->shape.w);
   deim_dispatch_push_int (d, s);
   if (!list->device.cpu)
-    d->local_size = MAX (64, list->device.subgroup_size);
+    d->local_size = deim_dispatch_local_size (list);
   d->groups[0] = (guint) ((blocks + co4 - 1) / co4);
   d->groups[1] = ((guint) (h * w) + d->local_size * (guint) wide - 1) / (d->local_size * (guint) wide);
   d->groups[2] = (guint) dx->shape.n;
