@@ -39,18 +39,19 @@ main ()
   /* a scalar choice: Mesa 22.3 folds a choice of vectors by a specialization constant to its first component */
   [[unroll]] for (int k = 0; k < ROWS; k++)
     v[k] = vec4 (MAXIMUM ? -3.402823466e38 : 0.0);
-  [[unroll]] for (int kx = 0; kx < KERNEL; kx++) {
-    int ix = ox * STRIDE + kx - pad_left;
-    [[unroll]] for (int row = 0; row < (ROWS - 1) * STRIDE + KERNEL; row++) {
-      int iy = oy * STRIDE + row - pad_top;
-      bool inside = is_inside (ix, iy, iw, ih);
-      vec4 u = x (at (px, n, block, inside ? iy * iw + ix : 0)); /* never under a condition, see depthwise.comp */
-      u = inside ? u : vec4 (pad_value);
-      [[unroll]] for (int k = 0; k < ROWS; k++) {
-        int ky = row - k * STRIDE;
-        if (ky >= 0 && ky < KERNEL)
-          v[k] = MAXIMUM ? max (v[k], u) : v[k] + u;
-      }
+  /* Sums row by row, as PyTorch's CPU kernel adds up: another order rounds otherwise, and discrete sampling tells one
+   * from another. Maxima, which have no order, column by column: that takes 0.8 to 0.9 of the time (lavapipe). */
+  const int column = (ROWS - 1) * STRIDE + KERNEL;
+  [[unroll]] for (int i = 0; i < column * KERNEL; i++) {
+    int row = MAXIMUM ? i % column : i / KERNEL, kx = MAXIMUM ? i / column : i % KERNEL;
+    int iy = oy * STRIDE + row - pad_top, ix = ox * STRIDE + kx - pad_left;
+    bool inside = is_inside (ix, iy, iw, ih);
+    vec4 u = x (at (px, n, block, inside ? iy * iw + ix : 0)); /* never under a condition, see depthwise.comp */
+    u = inside ? u : vec4 (pad_value);
+    [[unroll]] for (int k = 0; k < ROWS; k++) {
+      int ky = row - k * STRIDE;
+      if (ky >= 0 && ky < KERNEL)
+        v[k] = MAXIMUM ? max (v[k], u) : v[k] + u;
     }
   }
   [[unroll]] for (int k = 0; k < ROWS; k++)

@@ -16,6 +16,7 @@
 #include "engine/graph/reference.h"
 #include "engine/half.h"
 #include "engine/ops/conv2d.h"
+#include "engine/ops/op.h"
 #include "op-cases.h"
 
 #define ROUNDS         12
@@ -162,6 +163,42 @@ test_case (gconstpointer data)
   }
 }
 
+/* Means are added up in the order of PyTorch's CPU kernel (avg_pool2d), to the bit: the goldens of discrete sampling
+ * tell one order from another (rtdetrv2_r18_dsp). */
+static void
+test_order (void)
+{
+  const gint side = 41, channels = 8;
+  for (gint stride = 1; stride <= 2; stride++) {
+    g_autoptr (GError) error = NULL;
+    DeimGraph *graph = deim_graph_new (NULL);
+    DeimTensor *x = deim_input (graph, "x", (DeimShape){ 1, channels, side, side });
+    DeimTensor *y = deim_avg_pool (graph, x, 2, stride, 0);
+    deim_graph_mark_output (graph, y);
+    deim_graph_finish (graph, &error);
+    g_assert_no_error (error);
+    g_autoptr (DeimExecutor) executor = deim_executor_new (gpu, graph, DEIM_PRECISION_FP32, FALSE, NULL, &error);
+    g_assert_no_error (error);
+    g_autoptr (DeimRun) run = deim_run_new (executor, DEIM_RUN_HOST_INPUTS | DEIM_RUN_POISON, &error);
+    g_assert_no_error (error);
+    g_autofree gfloat *in = op_random_values (deim_shape_size (x->shape), -2, 2);
+    g_autofree gfloat *out = g_new (gfloat, deim_shape_size (y->shape));
+    deim_run_write (run, x, in);
+    deim_run_execute (run, &error);
+    g_assert_no_error (error);
+    deim_run_read (run, y, out);
+    for (gint i = 0; i < channels * y->shape.h * y->shape.w; i++) {
+      gint row = i / y->shape.w, plane = row / y->shape.h;
+      gint left = (plane * side + row % y->shape.h * stride) * side + i % y->shape.w * stride;
+      const gfloat *at = in + left;
+      gfloat sum = at[0] + at[1];
+      sum += at[side];
+      sum += at[side + 1];
+      g_assert_cmpfloat (out[i], ==, sum * 0.25f);
+    }
+  }
+}
+
 /* A variant that `deim tune` may choose, on the convolutions that allow it. */
 static void
 test_variant (gconstpointer variant)
@@ -203,6 +240,7 @@ main (int argc, char **argv)
     g_autofree gchar *path = g_strconcat ("/ops/", op_cases[i].name, NULL);
     g_test_add_data_func (path, &op_cases[i], test_case);
   }
+  g_test_add_func ("/ops/order_of_sums", test_order);
   for (const gchar *const *variant = deim_conv2d_get_variants (); *variant; variant++) {
     g_autofree gchar *path = g_strconcat ("/ops/variant/", *variant, NULL);
     g_test_add_data_func (path, *variant, test_variant);
