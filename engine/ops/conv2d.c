@@ -389,9 +389,9 @@ deim_conv2d_dispatch_depthwise (const DeimConvWork *work, DeimDispatchList *list
   deim_dispatch_push_int (d, work->pad_top);
   deim_dispatch_push_int (d, work->pad_left);
   deim_conv2d_push_epilogue (d, &work->epilogue);
-  guint lanes = (guint) (y->shape.w * ((y->shape.h + rows - 1) / rows));
+  guint columns = (guint) deim_dispatch_count_columns (y->shape, rows);
   d->groups[0] = (guint) deim_dispatch_layout (list, y)->blocks;
-  d->groups[1] = (lanes + d->local_size - 1) / d->local_size;
+  d->groups[1] = (columns + d->local_size - 1) / d->local_size;
   d->groups[2] = (guint) y->shape.n;
   d->flop = work->flop;
 }

@@ -154,6 +154,12 @@ deim_dispatch_cover (DeimDispatch *d, const DeimDispatchList *list, gint lanes, 
 }
 
 gint
+deim_dispatch_count_columns (DeimShape y, gint rows)
+{
+  return y.w * ((y.h + rows - 1) / rows);
+}
+
+gint
 deim_dispatch_choose_rows (const DeimDispatchList *list, gint kernel, gint stride, DeimShape y, guint local,
                            gint on_gpu)
 {
@@ -164,9 +170,8 @@ deim_dispatch_choose_rows (const DeimDispatchList *list, gint kernel, gint strid
   gint64 least = G_MAXINT64;
   for (guint i = 0; i < G_N_ELEMENTS (choices); i++) {
     gint rows = choices[i], column = (rows - 1) * stride + kernel; /* inputs under a column of outputs */
-    gint invocations = y.w * ((y.h + rows - 1) / rows);
     /* Whole workgroups: an invocation beyond the map fetches as well, since on lavapipe it is only masked. */
-    gint64 cost = (gint64) ((invocations + lanes - 1) / lanes) * column;
+    gint64 cost = (gint64) ((deim_dispatch_count_columns (y, rows) + lanes - 1) / lanes) * column;
     if (cost < least && (rows == 1 || column * kernel <= MAX_WINDOW)) {
       least = cost;
       chosen = rows;

@@ -129,6 +129,8 @@ void deim_dispatch_cover (DeimDispatch *d, const DeimDispatchList *list, gint la
  * @on_gpu. */
 gint deim_dispatch_choose_rows (const DeimDispatchList *list, gint kernel, gint stride, DeimShape y, guint local,
                                 gint on_gpu);
+/* The invocations that a block of map @y takes then. */
+gint deim_dispatch_count_columns (DeimShape y, gint rows);
 
 /* Whether @tensor is stored as fp16. */
 gboolean deim_dispatch_is_half (const DeimDispatchList *list, const DeimTensor *tensor);

@@ -62,7 +62,7 @@ pool_dispatch (const DeimNode *node, DeimDispatchList *list, GError **error)
   deim_dispatch_push_int (d, a->pad_left);
   deim_dispatch_push_float (d, MAX (a->pad_value, -G_MAXFLOAT)); /* -inf: the lowest number serves, see pool.comp */
   deim_dispatch_push_float (d, a->scale);
-  deim_dispatch_cover (d, list, y->shape.w * ((y->shape.h + rows - 1) / rows), deim_dispatch_layout (list, y)->blocks,
+  deim_dispatch_cover (d, list, deim_dispatch_count_columns (y->shape, rows), deim_dispatch_layout (list, y)->blocks,
                        y->shape.n);
   return TRUE;
 }
