@@ -109,13 +109,14 @@ else
   expect "preview into no folder" 1 "missing/sheet.png cannot be written" \
     "$deim" dataset preview "$dir/shapes" --output "$dir/missing/sheet.png" --rows 1 --size 64x64
 
-  for wrong in "--epochs 0" "--mosaic nan" "--mixup -0.3"; do
+  for wrong in "--epochs 0" "--epochs -1" "--epoch -1" "--mosaic nan" "--mosaic -1" "--mixup -0.3"; do
     # shellcheck disable=SC2086
     expect "preview $wrong" 2 "must be" "$deim" dataset preview "$dir/shapes" --output "$dir/sheet.png" $wrong
   done
 
   expect "train without a model" 2 "model PRESET|CHECKPOINT missing" "$deim" train --data "$dir/shapes" --output "$dir/run"
-  for wrong in "--epochs 0" "--lr 0" "--mosaic -0.3" "--mixup nan" "--lr-end 2"; do
+  for wrong in "--epochs 0" "--epochs -1" "--lr 0" "--lr -1" "--mosaic -0.3" "--mixup nan" "--mixup -1" "--lr-end 2" \
+    "--lr-end -1"; do
     # shellcheck disable=SC2086
     expect "train $wrong" 2 "must be" "$deim" train --data "$dir/shapes" --model deimv2_atto --output "$dir/run" $wrong
   done

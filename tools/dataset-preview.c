@@ -195,9 +195,11 @@ run (gchar **argv)
   if ((options.epochs != DEIM_NOT_GIVEN && options.epochs < 1) || !deim_tool_is_share (options.mosaic) ||
       !deim_tool_is_share (options.mixup))
     return deim_tool_misuse ("--epochs must be 1 or more, --mosaic and --mixup 0 to 1");
+  if (options.epoch != DEIM_NOT_GIVEN && options.epoch < 0)
+    return deim_tool_misuse ("--epoch must be 0 or more");
   if (!find_recipe (&options, width, height, &recipe))
     return deim_tool_misuse ("there is no architecture \"%s\"; \"deim info --list\" names them", options.recipe);
-  if (options.epoch < 0)
+  if (options.epoch == DEIM_NOT_GIVEN)
     options.epoch = (gint) recipe.augment.start;
   return write_sheet (arguments[0], &options, &recipe, width, height);
 }

@@ -47,8 +47,9 @@ int deim_tool_misuse (const gchar *format, ...) G_GNUC_PRINTF (1, 2);
 /* Likewise, for something that goes on all the same. */
 void deim_tool_warn (const gchar *format, ...) G_GNUC_PRINTF (1, 2);
 
-/* What an option of a number is before it is given, where no number that may be given says so. */
-#define DEIM_NOT_GIVEN (-1)
+/* What an option of a number is before it is given, where no number that may be given says so: nothing that anyone
+ * types, so that what is out of range is refused. An integer that a double has, too. */
+#define DEIM_NOT_GIVEN G_MININT
 /* Whether @value is 0 to 1, or DEIM_NOT_GIVEN; NaN is neither. */
 gboolean deim_tool_is_share (gdouble value);
 
