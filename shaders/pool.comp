@@ -35,12 +35,13 @@ main ()
   int oy = strip * ROWS;
   if (oy >= oh)
     return;
-  vec4 v[ROWS];
+  precise vec4 v[ROWS]; /* no driver may change the order of sums */
   /* a scalar choice: Mesa 22.3 folds a choice of vectors by a specialization constant to its first component */
   [[unroll]] for (int k = 0; k < ROWS; k++)
     v[k] = vec4 (MAXIMUM ? -3.402823466e38 : 0.0);
-  /* Sums row by row, as PyTorch's CPU kernel adds up: another order rounds otherwise, and discrete sampling tells one
-   * from another. Maxima, which have no order, column by column: that takes 0.8 to 0.9 of the time (lavapipe). */
+  /* Sums row by row, as PyTorch's CPU kernel adds up: another order rounds otherwise, which moves single queries beyond
+   * the goldens' limits (docs/performance.md, "Steps"). Maxima, which have no order, column by column: that takes 0.8 to
+   * 0.9 of the time (lavapipe). */
   const int column = (ROWS - 1) * STRIDE + KERNEL;
   [[unroll]] for (int i = 0; i < column * KERNEL; i++) {
     int row = MAXIMUM ? i % column : i / KERNEL, kx = MAXIMUM ? i / column : i % KERNEL;

@@ -129,7 +129,7 @@ void deim_dispatch_cover (DeimDispatch *d, const DeimDispatchList *list, gint la
  * @on_gpu. */
 gint deim_dispatch_choose_rows (const DeimDispatchList *list, gint kernel, gint stride, DeimShape y, guint local,
                                 gint on_gpu);
-/* The invocations that a block of map @y takes then. */
+/* How many invocations a block of map @y takes, each with @rows outputs of a column; the last may lie partly below. */
 gint deim_dispatch_count_columns (DeimShape y, gint rows);
 
 /* Whether @tensor is stored as fp16. */
