@@ -537,34 +537,37 @@ test_learns (gconstpointer half)
   g_assert_cmpfloat (loss, <, 0.02 * first);
 }
 
-/* Activations stored as fp16 move results by what eleven bits leave; parameters, their gradients and what the optimiser
- * makes of them are no numbers of fp16. That each operator's gradient reads activations rightly is test-gradients' to
- * see. */
+/* fp16 activations move results by what eleven bits leave; parameters, gradients and moments are no fp16 numbers, but
+ * for a few by chance. Small ones tell nothing: the gradient of a shift before a norm is zero but for rounding, whose
+ * steps are such numbers. That an operator's gradient reads activations rightly is test-gradients' to see. */
 static void
 test_half (void)
 {
-  const DeimState states[] = { DEIM_STATE_VALUE, DEIM_STATE_GRADIENT, DEIM_STATE_AVERAGE };
   g_autoptr (DeimTrainingSession) full = new_session (), half = new_of (0, 2, NULL, TRUE);
   gdouble theirs = learn (full, 1), ours = learn (half, 1);
   g_test_message ("loss of %g, %g with fp16", theirs, ours);
   g_assert_cmpfloat (fabs (ours - theirs), >, 0);
   g_assert_cmpfloat (fabs (ours - theirs), <, 0.01 * theirs);
 
-  for (guint s = 0; s < G_N_ELEMENTS (states); s++) {
-    gsize n = 0, rounded = 0;
-    for (guint i = 0; i < deim_training_get_n_parameters (half); i++) {
-      const DeimParameter *p = deim_training_get_parameter (half, i);
-      g_autofree gfloat *values = get_state (half, i, states[s]);
-      for (gsize k = 0; k < p->size && p->kind == DEIM_PARAMETER_TRAINED; k++) {
+  guint large = 0;
+  for (guint i = 0; i < deim_training_get_n_parameters (half); i++) {
+    const DeimParameter *p = deim_training_get_parameter (half, i);
+    if (p->kind != DEIM_PARAMETER_TRAINED || p->size < 1024)
+      continue;
+    large++;
+    for (guint state = 0; state < DEIM_STATE_LAST; state++) {
+      g_autofree gfloat *values = get_state (half, i, state);
+      gsize rounded = 0;
+      for (gsize k = 0; k < p->size; k++) {
         g_assert_true (isfinite (values[k]));
-        n += values[k] != 0;
         rounded += values[k] != 0 && deim_half_to_float (deim_half_from_float (values[k])) == values[k];
       }
+      if (rounded >= p->size / 100)
+        g_test_message ("%s: %zu of %zu in state %u", p->name, rounded, p->size, state);
+      g_assert_cmpuint (rounded, <, p->size / 100);
     }
-    g_test_message ("state %d: %zu of %zu are numbers of fp16", (gint) states[s], rounded, n);
-    g_assert_cmpuint (n, >, 100000);
-    g_assert_cmpuint (rounded, <, n / 100);
   }
+  g_assert_cmpuint (large, >, 50);
 }
 
 int
