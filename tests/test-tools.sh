@@ -64,9 +64,15 @@ expect "convert without an output" 2 "give the checkpoint and the file to write"
 expect "convert into another format" 2 "m.onnx: what is written is .safetensors" "$deim" convert m.pth m.onnx
 expect "convert a missing file" 1 "nowhere.pth" "$deim" convert "$dir/nowhere.pth" "$dir/new.safetensors"
 expect "no frames" 2 "frames must be" "$deim" bench m.pth --frames 0
+for wrong in -1 0 17; do
+  expect "$wrong frames in flight" 2 "in-flight must be" "$deim" bench m.pth --in-flight "$wrong"
+done
 expect "tune of no frames" 2 "frames must be" "$deim" tune m.pth --frames 0
 expect "tune --forget of a model" 2 "takes no MODEL" "$deim" tune m.pth --forget
 expect "eval without pictures" 2 "images DIR missing" "$deim" eval m.pth --annotations a.json
+for wrong in -1 7 nan; do
+  expect "eval with threshold $wrong" 2 "give 0 to 1" "$deim" eval --from-detections d.json --annotations a.json -t "$wrong"
+done
 expect "eval with both sources" 2 "exclude each other" "$deim" eval m.pth --from-detections d.json --annotations a.json
 
 cat >"$dir/truth.json" <<END
@@ -98,6 +104,17 @@ expect "synth of another split" 0 "val  2 pictures" \
 expect "check of a missing folder" 1 "nowhere is no folder" "$deim" dataset check "$dir/nowhere"
 expect "check without pictures" 0 "^Pictures  *6 in .*train/images, 0 of them" "$deim" dataset check --quick "$dir/shapes"
 holds "its classes" "$dir/out" "^    5  ring  *[0-9]* objects in  *[0-9]* pictures"
+for wrong in "--epochs 0" "--epochs -1" "--epoch -1" "--mosaic nan" "--mosaic -1" "--mixup -0.3"; do
+  # shellcheck disable=SC2086
+  expect "preview $wrong" 2 "must be" "$deim" dataset preview "$dir/shapes" --output "$dir/sheet.png" $wrong
+done
+
+expect "train without a model" 2 "model PRESET|CHECKPOINT missing" "$deim" train --data "$dir/shapes" --output "$dir/run"
+for wrong in "--epochs 0" "--epochs -1" "--lr 0" "--lr -1" "--mosaic -0.3" "--mixup nan" "--mixup -1" "--lr-end 2" \
+  "--lr-end -1"; do
+  # shellcheck disable=SC2086
+  expect "train $wrong" 2 "must be" "$deim" train --data "$dir/shapes" --model deimv2_atto --output "$dir/run" $wrong
+done
 if "$deim" dataset check "$dir/shapes/val" 2>&1 | grep -q "this build cannot read"; then
   echo "ok $((n += 1)) # SKIP built without gdk-pixbuf"
 else
@@ -109,17 +126,6 @@ else
   expect "preview into no folder" 1 "missing/sheet.png cannot be written" \
     "$deim" dataset preview "$dir/shapes" --output "$dir/missing/sheet.png" --rows 1 --size 64x64
 
-  for wrong in "--epochs 0" "--epochs -1" "--epoch -1" "--mosaic nan" "--mosaic -1" "--mixup -0.3"; do
-    # shellcheck disable=SC2086
-    expect "preview $wrong" 2 "must be" "$deim" dataset preview "$dir/shapes" --output "$dir/sheet.png" $wrong
-  done
-
-  expect "train without a model" 2 "model PRESET|CHECKPOINT missing" "$deim" train --data "$dir/shapes" --output "$dir/run"
-  for wrong in "--epochs 0" "--epochs -1" "--lr 0" "--lr -1" "--mosaic -0.3" "--mixup nan" "--mixup -1" "--lr-end 2" \
-    "--lr-end -1"; do
-    # shellcheck disable=SC2086
-    expect "train $wrong" 2 "must be" "$deim" train --data "$dir/shapes" --model deimv2_atto --output "$dir/run" $wrong
-  done
   expect "training of an unknown network" 1 'there is no checkpoint "deimv9_z"' \
     "$deim" train --data "$dir/shapes" --model deimv9_z --output "$dir/run"
   expect "training at an impossible size" 1 "must be multiples of 32" \
