@@ -4,8 +4,7 @@
  * there, in fp32 and fp16 storage. The arena is poisoned with NaN, so an element that a shader leaves unwritten shows.
  *
  * Convolutions are computed by each variant of their kernels as well, and sums of means are compared to the bit. The
- * operators and their shapes stand in
- * op-cases.c; test-gradients.c checks that none is missing.
+ * operators and their shapes stand in op-cases.c; test-gradients.c checks that none is missing.
  *
  * DEIM_TEST_SEED=n repeats a run.
  */
