@@ -344,7 +344,7 @@ bench_model (const BenchOptions *options, const DeimToolOptions *shared, const g
     return deim_tool_misuse ("unknown pixel format \"%s\"; use RGB, NV12, I420 or another one of GStreamer's", format);
 
   DeimDetectorOptions settings = {
-    .in_flight = options->in_flight == DEIM_NOT_GIVEN ? 0 : (guint) options->in_flight, /* 0: what is usual */
+    .in_flight = (guint) options->in_flight,
     .height = bench.height,
     .width = bench.width,
     .precision = shared->precision,
@@ -376,7 +376,7 @@ static int
 run (gchar **argv)
 {
   g_auto (DeimToolOptions) shared = { 0 };
-  g_auto (BenchOptions) options = { .frames = 50, .warmup = 5, .in_flight = DEIM_NOT_GIVEN };
+  g_auto (BenchOptions) options = { .frames = 50, .warmup = 5, .in_flight = 2 };
   const GOptionEntry entries[] = {
     { "size", 0, 0, G_OPTION_ARG_STRING, &options.size,
       "Input of the network, multiples of 32 (default: the model's own)", "HxW" },
@@ -403,7 +403,7 @@ run (gchar **argv)
     return deim_tool_misuse ("give one MODEL");
   if (options.frames < 1 || options.frames > 1000000 || options.warmup < 0 || options.warmup > 1000000)
     return deim_tool_misuse ("--frames must be 1 to 1000000, --warmup 0 to 1000000");
-  if (options.in_flight != DEIM_NOT_GIVEN && (options.in_flight < 1 || options.in_flight > 16))
+  if (options.in_flight < 1 || options.in_flight > 16)
     return deim_tool_misuse ("--in-flight must be 1 to 16");
   return bench_model (&options, &shared, arguments[0], argv);
 }

@@ -166,8 +166,8 @@ run (gchar **argv)
     return DEIM_EXIT_USAGE;
   if (g_strv_length (arguments) < 2)
     return deim_tool_misuse ("%s missing; give a MODEL and at least one INPUT", arguments[0] ? "INPUT" : "MODEL");
-  if (!(threshold >= 0 && threshold <= 1))
-    return deim_tool_misuse ("the threshold %g is no score; give 0 to 1", threshold);
+  if (deim_tool_check_threshold (threshold) != DEIM_EXIT_OK)
+    return DEIM_EXIT_USAGE;
   if (!deim_media_init (&error) || (draw && !deim_tool_make_folder (draw, &error)))
     return deim_tool_fail ("%s", error->message);
 

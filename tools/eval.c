@@ -226,9 +226,7 @@ check_usage (const EvalOptions *options, gchar **arguments)
     return deim_tool_misuse ("--annotations instances.json missing");
   if (with_model && !options->images)
     return deim_tool_misuse ("--images DIR missing");
-  if (!(options->threshold >= 0 && options->threshold <= 1))
-    return deim_tool_misuse ("the threshold %g is no score; give 0 to 1", options->threshold);
-  return DEIM_EXIT_OK;
+  return deim_tool_check_threshold (options->threshold);
 }
 
 static int

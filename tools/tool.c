@@ -189,6 +189,14 @@ deim_tool_is_share (gdouble value)
   return value == DEIM_NOT_GIVEN || (value >= 0 && value <= 1);
 }
 
+int
+deim_tool_check_threshold (gdouble threshold)
+{
+  if (threshold >= 0 && threshold <= 1)
+    return DEIM_EXIT_OK;
+  return deim_tool_misuse ("the threshold %g is no score; give 0 to 1", threshold);
+}
+
 void
 deim_tool_catch_interrupt (void)
 {

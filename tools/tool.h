@@ -52,6 +52,8 @@ void deim_tool_warn (const gchar *format, ...) G_GNUC_PRINTF (1, 2);
 #define DEIM_NOT_GIVEN G_MININT
 /* Whether @value is 0 to 1, or DEIM_NOT_GIVEN; NaN is neither. */
 gboolean deim_tool_is_share (gdouble value);
+/* DEIM_EXIT_OK where @threshold is a score, 0 to 1; else as deim_tool_misuse(). */
+int deim_tool_check_threshold (gdouble threshold);
 
 /* From now on the first SIGINT or SIGTERM only asks: who works looks at it now and then, and ends where nothing is
  * lost. The second ends the process at once. */
