@@ -68,7 +68,7 @@ new_session (void)
 
 /* Random numbers as the gradient of every output, those of two pictures: @session has @first and what follows. */
 static void
-write_part_of_seeds (DeimTrainingSession *session, guint first, GRand *rng)
+write_seeds (DeimTrainingSession *session, guint first, GRand *rng)
 {
   const DeimTrainingOutputs *io = deim_training_get_io (session);
   for (gint i = 0; i < io->n_layers; i++) {
@@ -81,12 +81,6 @@ write_part_of_seeds (DeimTrainingSession *session, guint first, GRand *rng)
       deim_training_write_seed (session, outputs[k], seed + first * picture);
     }
   }
-}
-
-static void
-write_seeds (DeimTrainingSession *session, GRand *rng)
-{
-  write_part_of_seeds (session, 0, rng);
 }
 
 static gfloat *
@@ -176,7 +170,7 @@ test_optimiser (void)
                           .ema_decay = 0.75,
                           .groups = { { 1e-3, 1e-2 }, { 5e-4, 0 } } };
     gdouble square = 0, norm;
-    write_seeds (session, rng);
+    write_seeds (session, 0, rng);
     forward_backward (session);
     for (guint i = 0; i < n; i++) {
       const DeimParameter *p = deim_training_get_parameter (session, i);
@@ -307,7 +301,7 @@ test_not_finite (void)
   g_autoptr (DeimTrainingSession) session = new_session ();
   const DeimTrainingOutputs *io = deim_training_get_io (session);
   gdouble norm;
-  write_seeds (session, rng);
+  write_seeds (session, 0, rng);
   forward_backward (session);
   g_assert_null (deim_training_find_bad (session, &error));
 
@@ -357,7 +351,7 @@ test_deterministic (void)
   for (guint i = 0; i < 2; i++) {
     g_autoptr (GRand) rng = g_rand_new_with_seed (7);
     g_autoptr (DeimTrainingSession) session = new_session ();
-    write_seeds (session, rng);
+    write_seeds (session, 0, rng);
     for (guint k = 0; k <= i; k++)
       forward_backward (session);
     size = deim_training_get_gradient_size (session);
@@ -407,7 +401,7 @@ participate (gpointer data)
   g_autoptr (GRand) rng = g_rand_new_with_seed (7);
   const DeimShare share = { 2, gather, me };
   me->session = new_of (me->index, 1, &share, FALSE);
-  write_part_of_seeds (me->session, me->index, rng);
+  write_seeds (me->session, me->index, rng);
   forward_backward (me->session);
   return NULL;
 }
@@ -459,7 +453,7 @@ test_shared_batch (void)
   for (guint i = 0; i < 2; i++)
     g_thread_join (threads[i]);
   pthread_barrier_destroy (&meeting.barrier);
-  write_seeds (whole, rng);
+  write_seeds (whole, 0, rng);
   forward_backward (whole);
   g_assert_cmpuint (meeting.gathers, >, 60); /* forward and backward of each norm */
   for (guint i = 0; i < deim_training_get_n_parameters (whole); i++)
@@ -544,6 +538,11 @@ static void
 test_half (void)
 {
   g_autoptr (DeimTrainingSession) full = new_session (), half = new_of (0, 2, NULL, TRUE);
+  for (guint i = 0; i < deim_training_get_n_parameters (full); i++) {
+    g_autofree gfloat *value = get_state (half, i, DEIM_STATE_VALUE), *same = get_state (full, i, DEIM_STATE_VALUE);
+    gsize size = deim_training_get_parameter (full, i)->size;
+    g_assert_cmpmem (value, size * sizeof (gfloat), same, size * sizeof (gfloat));
+  }
   gdouble theirs = learn (full, 1), ours = learn (half, 1);
   g_test_message ("loss of %g, %g with fp16", theirs, ours);
   g_assert_cmpfloat (fabs (ours - theirs), >, 0);
